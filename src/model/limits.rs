@@ -1,0 +1,87 @@
+//! Every constant that bounds something, in one table. DESIGN and the README quote this page.
+
+use std::time::Duration;
+
+pub const KIB: u64 = 1 << 10;
+pub const MIB: u64 = 1 << 20;
+pub const GIB: u64 = 1 << 30;
+
+/// RSA below this is factored by the rich (NIST SP 800-57, part 1, table 2).
+pub const MIN_RSA_BITS: u32 = 2048;
+
+// What a push may bring.
+/// The pack of one push, compressed.
+pub const MAX_PACK_BYTES: u64 = 512 * MIB;
+/// All files of one tree, inflated.
+pub const MAX_TREE_BYTES: u64 = GIB;
+/// Files and folders of one tree.
+pub const MAX_TREE_ENTRIES: u64 = 100_000;
+/// Folders inside each other.
+pub const MAX_TREE_DEPTH: usize = 64;
+/// One file.
+pub const MAX_BLOB_BYTES: u64 = 256 * MIB;
+/// Refs of one push.
+pub const MAX_PUSH_REFS: usize = 100;
+/// `-o` options of one push, and the bytes of each.
+pub const MAX_PUSH_OPTIONS: usize = 64;
+pub const MAX_PUSH_OPTION_BYTES: usize = 4 * KIB as usize;
+
+// How long things may take. The first three are settings.
+pub const BUILD_SILENCE: Duration = Duration::from_mins(5);
+pub const BUILD_TIME: Duration = Duration::from_mins(15);
+pub const READY_DEADLINE: Duration = Duration::from_mins(1);
+/// A release is ready when it answers once, and once more after this.
+pub const READY_CONFIRM: Duration = Duration::from_millis(250);
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+pub const STOP_GRACE: Duration = Duration::from_secs(30);
+/// After a client left, git has this long to end by itself.
+pub const GIT_EXIT_GRACE: Duration = Duration::from_secs(10);
+/// Sessions and requests have this long when the server stops.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+// Builds and releases.
+pub const BUILDS_AT_ONCE: usize = 1;
+/// Distinct images that went live and are kept for `rollback`.
+pub const KEPT_IMAGES: usize = 5;
+/// Output kept of one build.
+pub const MAX_BUILD_LOG_BYTES: u64 = 10 * MIB;
+/// One line of build or app output; the rest of it is cut.
+pub const MAX_LINE_BYTES: usize = 16 * KIB as usize;
+/// Log lines shown when a release fails.
+pub const FAILURE_LOG_LINES: usize = 50;
+
+// Containers.
+pub const DEFAULT_PORT: u16 = 5000;
+pub const PIDS_LIMIT: i64 = 512;
+/// Container log files kept by the engine's `local` driver.
+pub const ENGINE_LOG_SIZE: &str = "10m";
+pub const ENGINE_LOG_FILES: &str = "3";
+/// Log segments kept per app.
+pub const LOG_SEGMENT_BYTES: u64 = 10 * MIB;
+pub const LOG_SEGMENTS: usize = 3;
+
+// Config of one app.
+pub const MAX_CONFIG_VALUE_BYTES: usize = 64 * KIB as usize;
+pub const MAX_CONFIG_VALUES: usize = 256;
+/// What a word may read from its input, such as a key or a value.
+pub const MAX_INPUT_BYTES: usize = 256 * KIB as usize;
+
+// SSH.
+pub const LOGIN_DEADLINE: Duration = Duration::from_secs(20);
+pub const LOGINS_PER_ADDRESS: usize = 10;
+pub const LOGINS_AT_ONCE: usize = 128;
+pub const SSH_CONNECTIONS: usize = 1024;
+pub const CHANNELS_PER_CONNECTION: usize = 8;
+pub const MAX_AUTH_ATTEMPTS: usize = 6;
+/// The longest command line taken over SSH.
+pub const MAX_COMMAND_BYTES: usize = 128 * KIB as usize;
+
+// Proxy.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_mins(1);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that owes body bytes, or does not take ours, is cut after this.
+pub const BODY_PROGRESS: Duration = Duration::from_secs(30);
+pub const UPSTREAM_IDLE: Duration = Duration::from_secs(30);
+pub const MAX_HEADERS: usize = 100;
+pub const MAX_HEAD_BYTES: usize = 64 * KIB as usize;

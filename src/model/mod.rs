@@ -1,0 +1,18 @@
+//! The nouns that cross rooms. Each is parsed once at the edge and trusted afterwards.
+
+mod caller;
+mod ids;
+mod key;
+pub mod limits;
+mod name;
+mod release;
+mod secret;
+mod stamp;
+
+pub use caller::{Caller, Origin, Role, Scope};
+pub use ids::{AppId, CommitId, ContainerId, ImageId, InstanceId};
+pub use key::{Fingerprint, PublicKey};
+pub use name::{AppName, ConfigName, KeyName};
+pub use release::{ReleaseKind, ReleaseState, Stage, Version};
+pub use secret::Secret;
+pub use stamp::Stamp;

@@ -1,0 +1,124 @@
+//! Releases and the stages of the deploys that make them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// A release's number within its app: `v1`, `v2`, … never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Version(pub u32);
+
+/// What made a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReleaseKind {
+    Push,
+    Rebuild,
+    Config,
+    Rollback,
+}
+
+/// Where a release stands. `Starting` and `Live` have containers, `Draining` still has, the others have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReleaseState {
+    Starting,
+    Live,
+    Draining,
+    Retired,
+    Failed,
+}
+
+/// The steps of a deploy's journal; each is committed before the side effect that it allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    Queued,
+    Sourced,
+    Building,
+    Built,
+    Starting,
+    Probing,
+    Stored,
+    Live,
+    Draining,
+    Done,
+    Failed,
+}
+
+// === impl Version ===
+
+impl FromStr for Version {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let number =
+            text.strip_prefix('v').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit())).and_then(|digits| digits.parse().ok());
+        match number {
+            Some(number) if number > 0 => Ok(Version(number)),
+            _ => Err(Error::usage(format!("`{}` is not a release", text.escape_debug())).hint("releases are called v1, v2, …")),
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("v{}", self.0))
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> String {
+        version.to_string()
+    }
+}
+
+impl TryFrom<String> for Version {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+macro_rules! word_enum {
+    ($($name:ident { $($variant:ident = $word:literal),+ $(,)? })+) => {$(
+        impl $name {
+            /// Returns the word under which this is stored and shown.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word),+ }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self> {
+                match text {
+                    $($word => Ok($name::$variant),)+
+                    _ => Err(Error::setup(concat!("the database holds an unknown ", stringify!($name)))),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    )+};
+}
+
+word_enum! {
+    ReleaseKind { Push = "push", Rebuild = "rebuild", Config = "config", Rollback = "rollback" }
+    ReleaseState { Starting = "starting", Live = "live", Draining = "draining", Retired = "retired", Failed = "failed" }
+    Stage {
+        Queued = "queued", Sourced = "sourced", Building = "building", Built = "built", Starting = "starting",
+        Probing = "probing", Stored = "stored", Live = "live", Draining = "draining", Done = "done", Failed = "failed",
+    }
+}
