@@ -1,0 +1,134 @@
+//! What value words answer: typed, so that JSON has a stable schema and text has one renderer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{AppName, CommitId, ContainerId, Fingerprint, ReleaseKind, ReleaseState, Role, Stamp, Version};
+
+/// The answer to a command that gives a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    Apps(Vec<AppRow>),
+    App(AppDetails),
+    Processes(Vec<ProcessRow>),
+    Config(Vec<ConfigRow>),
+    /// One value, printed as it is.
+    Text(String),
+    Releases(Vec<ReleaseRow>),
+    Keys(Vec<KeyRow>),
+    WhoAmI(WhoAmI),
+    Status(Box<ServerStatus>),
+    Version(VersionInfo),
+    Done(Done),
+}
+
+/// One outcome in one line, such as "Created app `blog`."
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    pub message: String,
+    /// The app that this is about, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<AppName>,
+    /// What one may want to do next.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppRow {
+    pub name: AppName,
+    pub release: Option<Version>,
+    /// `live`, `crashed` or `no release yet`
+    pub state: String,
+    pub url: String,
+    pub released_at: Option<Stamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppDetails {
+    pub name: AppName,
+    pub state: String,
+    pub url: String,
+    pub git: String,
+    pub release: Option<Version>,
+    pub commit: Option<CommitId>,
+    pub deploy_branch: Option<String>,
+    pub image_bytes: Option<u64>,
+    pub created_at: Stamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessRow {
+    /// `web.1`
+    pub process: String,
+    pub release: Version,
+    pub state: String,
+    pub since: Option<Stamp>,
+    pub container: ContainerId,
+    /// `address:port` inside the host
+    pub address: String,
+    pub restarts: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigRow {
+    pub name: String,
+    /// `None` when masked
+    pub value: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseRow {
+    pub version: Version,
+    pub kind: ReleaseKind,
+    pub state: ReleaseState,
+    pub commit: Option<CommitId>,
+    pub description: String,
+    pub by: String,
+    pub created_at: Stamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRow {
+    pub name: String,
+    pub role: Role,
+    /// `None`: all apps
+    pub apps: Option<Vec<AppName>>,
+    pub fingerprint: Fingerprint,
+    pub added_at: Stamp,
+    pub last_used_at: Option<Stamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhoAmI {
+    pub name: String,
+    pub role: Role,
+    pub apps: Option<Vec<AppName>>,
+    /// `None` on the private socket
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// A name and what it is worth, for things with open-ended lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub name: String,
+    pub value: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    pub version: String,
+    pub started_at: Stamp,
+    pub apps: usize,
+    /// Engine, git, addresses, host key, data dir.
+    pub entries: Vec<Entry>,
+    /// What is wrong now, each with its mend.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionInfo {
+    pub version: String,
+}

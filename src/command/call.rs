@@ -1,0 +1,140 @@
+//! A call and its reply: one value for every door.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Answer, Command};
+use crate::error::{Error, Kind, Result};
+use crate::model::Stamp;
+use crate::model::limits::MAX_INPUT_BYTES;
+
+/// One command with the streams it came with.
+pub struct Call {
+    pub command: Command,
+    pub input: Input,
+    /// The caller's terminal, if there is one.
+    pub terminal: Option<Terminal>,
+    /// Cancelled when the caller has left.
+    pub cancelled: CancellationToken,
+}
+
+/// What a session sends to a command that reads.
+pub struct Input(Box<dyn AsyncRead + Send + Unpin>);
+
+/// The caller's terminal, in characters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terminal {
+    pub cols: u32,
+    pub rows: u32,
+    pub term: String,
+}
+
+/// What comes back: a value, or events until an explicit end.
+pub enum Reply {
+    Value(Answer),
+    Lines(Lines),
+}
+
+/// A stream of events. It ends with the sender: an `Err` is the last item of a stream that failed.
+pub type Lines = mpsc::Receiver<Result<Event>>;
+
+/// One event of a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// A log line: data.
+    Log(LogRecord),
+    /// Progress: talk.
+    Talk(String),
+    /// A result: data.
+    Say(String),
+}
+
+/// A log line as every door shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRecord {
+    pub at: Stamp,
+    /// `app[web.1]`, `mini[build]`, …
+    pub source: String,
+    pub text: String,
+}
+
+/// How a call ended, as it travels to the client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    pub code: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<EndError>,
+}
+
+/// An error as it travels: what a person reads, never the cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndError {
+    pub kind: Kind,
+    pub sentence: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+// === impl Input ===
+
+impl Input {
+    pub fn new(reader: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        Input(Box::new(reader))
+    }
+
+    /// Reads all of the input as text, at most [`MAX_INPUT_BYTES`].
+    pub async fn read_text(&mut self) -> Result<String> {
+        let mut bytes = Vec::new();
+        let limit = MAX_INPUT_BYTES as u64 + 1;
+        (&mut self.0).take(limit).read_to_end(&mut bytes).await.map_err(|err| Error::failed("the input was cut").because(err))?;
+        if bytes.len() > MAX_INPUT_BYTES {
+            return Err(Error::usage(format!("the input is over {} KiB", MAX_INPUT_BYTES / 1024)));
+        }
+        String::from_utf8(bytes).map_err(|err| Error::usage("the input is not UTF-8 text").because(err))
+    }
+}
+
+// === impl LogRecord ===
+
+impl fmt::Display for LogRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.at, self.source, self.text)
+    }
+}
+
+// === impl End ===
+
+impl End {
+    /// Makes the end of a call from its result.
+    pub fn of(result: &Result<()>) -> Self {
+        match result {
+            Ok(()) => End { code: 0, error: None },
+            Err(err) => End {
+                code: err.exit_code(),
+                error: Some(EndError {
+                    kind: err.kind(),
+                    sentence: err.sentence().to_owned(),
+                    details: err.detail_lines().to_vec(),
+                    hint: err.next_step().map(str::to_owned),
+                }),
+            },
+        }
+    }
+
+    /// Turns a received end back into a result.
+    pub fn into_result(self) -> Result<()> {
+        let Some(error) = self.error else { return Ok(()) };
+        let err = Error::new(error.kind, error.sentence).details(error.details);
+        Err(match error.hint {
+            Some(hint) => err.hint(hint),
+            None => err,
+        })
+    }
+}

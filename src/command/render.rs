@@ -1,0 +1,227 @@
+//! How answers, events and errors look: one renderer for ssh and the command line.
+
+use std::time::Duration;
+
+use super::answer::{Answer, AppDetails, Done, ServerStatus};
+use super::call::Event;
+use crate::error::Error;
+use crate::model::Stamp;
+
+/// Renders a value for stdout: JSON on one line, or aligned text. Ends with a newline unless it is empty.
+#[must_use]
+pub fn render_answer(answer: &Answer, json: bool) -> String {
+    if json { json_of(answer) } else { text_of(answer) }
+}
+
+/// Renders an event; the flag tells whether it is talk (stderr) rather than data (stdout).
+#[must_use]
+pub fn render_event(event: &Event, json: bool) -> (bool, String) {
+    match event {
+        Event::Talk(text) => (true, format!("{text}\n")),
+        Event::Say(text) if json => (false, line_of_json(&serde_json::json!({ "message": text }))),
+        Event::Say(text) => (false, format!("{text}\n")),
+        Event::Log(record) if json => (false, line_of_json(record)),
+        Event::Log(record) => (false, format!("{record}\n")),
+    }
+}
+
+/// Renders an error for stderr: details, the sentence, then what to do next.
+#[must_use]
+pub fn render_error(err: &Error) -> String {
+    let mut text = String::new();
+    for line in err.detail_lines() {
+        text.push_str(&format!("       {line}\n"));
+    }
+    text.push_str(&format!("mini: {}\n", err.sentence()));
+    if let Some(hint) = err.next_step() {
+        text.push_str(&format!("      {hint}\n"));
+    }
+    text
+}
+
+fn line_of_json(value: &impl serde::Serialize) -> String {
+    let text = serde_json::to_string(value).expect("answers hold nothing that JSON cannot");
+    format!("{text}\n")
+}
+
+/// The variant's name is for the wire: people get the value itself.
+fn json_of(answer: &Answer) -> String {
+    match answer {
+        Answer::Apps(rows) => line_of_json(rows),
+        Answer::App(details) => line_of_json(details),
+        Answer::Processes(rows) => line_of_json(rows),
+        Answer::Config(rows) => line_of_json(rows),
+        Answer::Text(text) => line_of_json(text),
+        Answer::Releases(rows) => line_of_json(rows),
+        Answer::Keys(rows) => line_of_json(rows),
+        Answer::WhoAmI(who) => line_of_json(who),
+        Answer::Status(status) => line_of_json(status),
+        Answer::Version(version) => line_of_json(version),
+        Answer::Done(done) => line_of_json(done),
+    }
+}
+
+fn text_of(answer: &Answer) -> String {
+    match answer {
+        Answer::Apps(rows) if rows.is_empty() => "no apps yet: git push mini main makes one\n".into(),
+        Answer::Apps(rows) => table(
+            &["APP", "RELEASE", "STATE", "RELEASED", "URL"],
+            rows.iter()
+                .map(|row| vec![row.name.to_string(), or_dash(row.release), row.state.clone(), ago(row.released_at), row.url.clone()]),
+        ),
+        Answer::App(details) => app_details(details),
+        Answer::Processes(rows) if rows.is_empty() => "no processes: nothing has been released yet\n".into(),
+        Answer::Processes(rows) => table(
+            &["PROCESS", "RELEASE", "STATE", "SINCE", "RESTARTS", "CONTAINER", "ADDRESS"],
+            rows.iter().map(|row| {
+                let container = row.container.short().to_owned();
+                vec![
+                    row.process.clone(),
+                    row.release.to_string(),
+                    row.state.clone(),
+                    ago(row.since),
+                    row.restarts.to_string(),
+                    container,
+                    row.address.clone(),
+                ]
+            }),
+        ),
+        Answer::Config(rows) if rows.is_empty() => "no config variables: config:set APP KEY=VALUE makes one\n".into(),
+        Answer::Config(rows) => rows.iter().map(|row| format!("{}={}\n", row.name, row.value.as_deref().unwrap_or("••••••••"))).collect(),
+        Answer::Text(text) => format!("{text}\n"),
+        Answer::Releases(rows) if rows.is_empty() => "no releases yet: git push mini main makes the first\n".into(),
+        Answer::Releases(rows) => table(
+            &["RELEASE", "STATE", "WHAT", "COMMIT", "BY", "WHEN"],
+            rows.iter().map(|row| {
+                let commit = row.commit.as_ref().map_or_else(|| "-".into(), |commit| commit.short().to_owned());
+                let what = match &row.reason {
+                    Some(reason) => format!("{}: {reason}", row.description),
+                    None => row.description.clone(),
+                };
+                vec![row.version.to_string(), row.state.to_string(), what, commit, row.by.clone(), ago(Some(row.created_at))]
+            }),
+        ),
+        Answer::Keys(rows) if rows.is_empty() => "no keys yet: mini keys add NAME FILE\n".into(),
+        Answer::Keys(rows) => table(
+            &["NAME", "ROLE", "APPS", "LAST USED", "FINGERPRINT"],
+            rows.iter().map(|row| {
+                vec![
+                    row.name.clone(),
+                    row.role.to_string(),
+                    apps_of(row.apps.as_deref()),
+                    ago(row.last_used_at),
+                    row.fingerprint.to_string(),
+                ]
+            }),
+        ),
+        Answer::WhoAmI(who) => {
+            let proof = who.fingerprint.as_ref().map_or_else(|| "the server's own socket".into(), ToString::to_string);
+            format!("{} ({}, {}) by {proof}\n", who.name, who.role, apps_of(who.apps.as_deref()))
+        }
+        Answer::Status(status) => server_status(status),
+        Answer::Version(version) => format!("mini {}\n", version.version),
+        Answer::Done(done) => outcome(done),
+    }
+}
+
+fn app_details(app: &AppDetails) -> String {
+    pairs(&[
+        ("app", app.name.to_string()),
+        ("state", app.state.clone()),
+        ("url", app.url.clone()),
+        ("git", app.git.clone()),
+        ("release", or_dash(app.release)),
+        ("commit", or_dash(app.commit.as_ref())),
+        ("branch", app.deploy_branch.clone().unwrap_or_else(|| "the first of main and master to go live".into())),
+        ("image", app.image_bytes.map_or_else(|| "-".into(), |bytes| format!("{} MB", bytes / 1_000_000))),
+        ("created", app.created_at.to_string()),
+    ])
+}
+
+fn server_status(status: &ServerStatus) -> String {
+    let mut rows = vec![("mini", status.version.clone()), ("up", span(status.started_at.age())), ("apps", status.apps.to_string())];
+    rows.extend(status.entries.iter().map(|entry| (entry.name.as_str(), entry.value.clone())));
+    let mut text = pairs(&rows);
+    for warning in &status.warnings {
+        text.push_str(&format!("! {warning}\n"));
+    }
+    text
+}
+
+fn outcome(done: &Done) -> String {
+    let next = done.next.iter().map(|line| format!("  {line}\n"));
+    std::iter::once(format!("{}\n", done.message)).chain(next).collect()
+}
+
+fn apps_of(apps: Option<&[crate::model::AppName]>) -> String {
+    match apps {
+        None => "all apps".into(),
+        Some([]) => "no app".into(),
+        Some(apps) => apps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".into(), |value| value.to_string())
+}
+
+fn ago(stamp: Option<Stamp>) -> String {
+    stamp.map_or_else(|| "-".into(), |stamp| format!("{} ago", span(stamp.age())))
+}
+
+/// Names a length of time by its largest unit: `45s`, `12m`, `3h`, `9d`.
+fn span(length: Duration) -> String {
+    let seconds = length.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+fn pairs(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
+}
+
+/// Aligns columns by characters; the last one is left ragged.
+fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut lines = vec![head.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>()];
+    lines.extend(rows);
+    let widths: Vec<usize> = (0..head.len()).map(|at| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0)).collect();
+    lines.iter().map(|line| aligned(line, &widths)).collect()
+}
+
+fn aligned(line: &[String], widths: &[usize]) -> String {
+    let cells: Vec<String> = line.iter().zip(widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
+    format!("{}\n", cells.join("  ").trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::answer::ConfigRow;
+    use super::*;
+
+    #[test]
+    fn columns_align_and_do_not_trail_blanks() {
+        let text = table(&["A", "LONG"], [vec!["xyz".to_owned(), "1".to_owned()]].into_iter());
+
+        assert_eq!(text, "A    LONG\nxyz  1\n");
+    }
+
+    #[test]
+    fn a_masked_value_is_masked_in_both_forms() {
+        let answer = Answer::Config(vec![ConfigRow { name: "KEY".into(), value: None }]);
+
+        assert_eq!(render_answer(&answer, false), "KEY=••••••••\n");
+        assert_eq!(render_answer(&answer, true), "[{\"name\":\"KEY\",\"value\":null}]\n");
+    }
+
+    #[test]
+    fn an_error_ends_with_what_to_do_next() {
+        let err = Error::not_found("app `blog` does not exist").hint("create it: mini apps create blog");
+
+        assert_eq!(render_error(&err), "mini: app `blog` does not exist\n      create it: mini apps create blog\n");
+    }
+}

@@ -1,0 +1,223 @@
+//! Every word that the server understands; clap and serde derive from the one enum.
+
+use clap::Subcommand;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::model::{AppName, ConfigName, KeyName, Role, Version};
+
+/// A command of the server. No variant holds a path: files are opened by the client, every other door takes `-`.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// List the apps you can see
+    #[command(name = "apps")]
+    Apps,
+    /// Create an app without deploying it
+    #[command(name = "apps:create")]
+    AppsCreate {
+        /// Name of the app; left out, a friendly one is made up
+        app: Option<AppName>,
+    },
+    /// Show an app
+    #[command(name = "apps:info")]
+    AppsInfo { app: AppName },
+    /// Set an app's options: deploy-branch=main|master
+    #[command(name = "apps:set")]
+    AppsSet {
+        app: AppName,
+        /// What to set, as KEY=VALUE
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        options: Vec<String>,
+    },
+    /// Destroy an app with its releases, config, logs and repository
+    #[command(name = "apps:destroy")]
+    AppsDestroy {
+        app: AppName,
+        /// The app's name once more, to show that you mean it
+        #[arg(long, value_name = "APP")]
+        confirm: Option<AppName>,
+    },
+    /// Show an app's processes
+    #[command(name = "ps")]
+    Ps { app: AppName },
+    /// Show an app's logs
+    #[command(name = "logs")]
+    Logs {
+        app: AppName,
+        /// Go on with new lines until you leave
+        #[arg(short = 'f', long, visible_short_alias = 't', visible_alias = "tail")]
+        follow: bool,
+        /// How many lines to start with
+        #[arg(short = 'n', long = "num", value_name = "LINES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+        lines: u32,
+    },
+    /// List an app's config variables (values are masked)
+    #[command(name = "config")]
+    Config {
+        app: AppName,
+        /// Show the values
+        #[arg(long)]
+        show: bool,
+    },
+    /// Print the value of one config variable
+    #[command(name = "config:get")]
+    ConfigGet { app: AppName, name: ConfigName },
+    /// Set config variables and release the app with them
+    #[command(name = "config:set")]
+    ConfigSet {
+        app: AppName,
+        /// KEY=VALUE; `KEY=-` reads the value from the input
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        assignments: Vec<Assignment>,
+    },
+    /// Remove config variables and release the app without them
+    #[command(name = "config:unset")]
+    ConfigUnset {
+        app: AppName,
+        #[arg(required = true, value_name = "KEY")]
+        names: Vec<ConfigName>,
+    },
+    /// List an app's releases
+    #[command(name = "releases")]
+    Releases {
+        app: AppName,
+        /// How many to list, newest first
+        #[arg(short = 'n', long = "num", value_name = "RELEASES", default_value_t = 20)]
+        lines: u32,
+    },
+    /// Release an earlier release's image and config again
+    #[command(name = "rollback")]
+    Rollback {
+        app: AppName,
+        /// Which one; left out, the one that was live before this one
+        version: Option<Version>,
+    },
+    /// Build and release the current commit again
+    #[command(name = "rebuild")]
+    Rebuild {
+        app: AppName,
+        /// Build every step anew
+        #[arg(long)]
+        no_cache: bool,
+    },
+    /// List the SSH keys that may log in
+    #[command(name = "keys")]
+    Keys,
+    /// Let an SSH public key log in
+    #[command(name = "keys:add")]
+    KeysAdd {
+        /// Name for the key; left out, its comment is used
+        name: Option<KeyName>,
+        /// `-`: the key is read from the input
+        #[arg(value_name = "FILE|-", value_parser = ["-"])]
+        input: Option<String>,
+        /// What the key may do: admin, deploy or view
+        #[arg(long, default_value_t = Role::Deploy)]
+        role: Role,
+        /// An app that the key reaches; left out, all of them
+        #[arg(long = "app", value_name = "APP")]
+        apps: Vec<AppName>,
+    },
+    /// Take a key's access away
+    #[command(name = "keys:remove")]
+    KeysRemove {
+        /// Its name or SHA256:… fingerprint
+        key: String,
+    },
+    /// Show who you are to this server
+    #[command(name = "whoami")]
+    Whoami,
+    /// Show how the server is
+    #[command(name = "status")]
+    Status,
+    /// Show the server's version
+    #[command(name = "version")]
+    Version,
+}
+
+/// `KEY=VALUE` of `config:set`. The value may hold anything that an environment can: no NUL.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    pub name: ConfigName,
+    pub value: String,
+}
+
+/// What a command needs before it is done: one total match, checked by `platform`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Any key that logged in.
+    LoggedIn,
+    /// `role` on this app.
+    App(AppName, Role),
+    /// `role` on all apps: a scoped key cannot.
+    AllApps(Role),
+    /// The host's own things.
+    Host,
+}
+
+// === impl Command ===
+
+impl Command {
+    /// Returns what a caller needs to be let through.
+    #[must_use]
+    pub fn needs(&self) -> Need {
+        match self {
+            Command::Apps | Command::Whoami | Command::Version => Need::LoggedIn,
+            Command::AppsInfo { app } | Command::Ps { app } | Command::Logs { app, .. } | Command::Releases { app, .. } => {
+                Need::App(app.clone(), Role::View)
+            }
+            Command::AppsSet { app, .. }
+            | Command::Config { app, .. }
+            | Command::ConfigGet { app, .. }
+            | Command::ConfigSet { app, .. }
+            | Command::ConfigUnset { app, .. }
+            | Command::Rollback { app, .. }
+            | Command::Rebuild { app, .. }
+            | Command::AppsDestroy { app, .. } => Need::App(app.clone(), Role::Deploy),
+            Command::AppsCreate { .. } => Need::AllApps(Role::Deploy),
+            Command::Keys | Command::KeysAdd { .. } | Command::KeysRemove { .. } | Command::Status => Need::Host,
+        }
+    }
+
+    /// Tells whether the command reads the session's input.
+    #[must_use]
+    pub fn reads_input(&self) -> bool {
+        match self {
+            Command::KeysAdd { .. } => true,
+            Command::ConfigSet { assignments, .. } => assignments.iter().any(Assignment::is_from_input),
+            _ => false,
+        }
+    }
+}
+
+// === impl Assignment ===
+
+impl Assignment {
+    /// Tells whether the value is to be read from the input (`KEY=-`).
+    #[must_use]
+    pub fn is_from_input(&self) -> bool {
+        self.value == "-"
+    }
+}
+
+impl std::str::FromStr for Assignment {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let Some((name, value)) = text.split_once('=') else {
+            return Err(Error::usage("this is not KEY=VALUE").hint("for example: config:set blog GREETING=hello"));
+        };
+        if value.contains('\0') {
+            return Err(Error::usage("a value cannot hold a NUL byte"));
+        }
+        Ok(Assignment { name: name.parse()?, value: value.to_owned() })
+    }
+}
+
+/// Shows the name alone: values are secrets.
+impl std::fmt::Debug for Assignment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}=[redacted]", self.name)
+    }
+}

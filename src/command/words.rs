@@ -1,0 +1,229 @@
+//! From typed words to a `Command`: the grammar of COMMANDS, help, and what was probably meant.
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+use super::vocabulary::Command;
+use crate::error::{Error, Kind, Result};
+
+/// What somebody asked for.
+#[derive(Debug)]
+pub enum Asked {
+    /// A command, and whether to answer in JSON.
+    Do { command: Command, json: bool },
+    /// Help, ready to print.
+    Help(String),
+}
+
+/// Words that hands know from elsewhere, and ours.
+const ALIASES: &[(&str, &str)] = &[
+    ("create", "apps:create"),
+    ("destroy", "apps:destroy"),
+    ("info", "apps:info"),
+    ("apps:list", "apps"),
+    ("ps:rebuild", "rebuild"),
+    ("config:show", "config"),
+    ("keys:list", "keys"),
+    ("ssh-keys", "keys"),
+    ("ssh-keys:add", "keys:add"),
+    ("ssh-keys:remove", "keys:remove"),
+    ("releases:rollback", "rollback"),
+    ("git:rebuild", "rebuild"),
+];
+
+/// Words whose first argument is an app, so that `-a APP` may stand anywhere.
+const WITHOUT_APP: &[&str] = &["apps", "keys", "keys:add", "keys:remove", "whoami", "status", "version", "help"];
+
+#[derive(Parser)]
+#[command(
+    name = "mini",
+    disable_help_subcommand = true,
+    disable_version_flag = true,
+    subcommand_required = true,
+    // Help must not depend on the width of the server's own terminal.
+    term_width = 100,
+    override_usage = "mini <COMMAND> [APP] [ARGUMENTS]",
+    after_help = "The app comes first, or as -a/--app APP. `noun:verb` and `noun verb` are the same.\nDeploy with: git push mini main"
+)]
+struct Grammar {
+    #[command(subcommand)]
+    command: Command,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// Parses the words of one command line; no words at all ask for help.
+///
+/// Errors are of kind `Usage` (exit 2) or `UnknownCommand` (exit 127), with the nearest words as the hint.
+pub fn parse_words(words: &[String]) -> Result<Asked> {
+    let words = normalise(words);
+    match words.first().map(String::as_str) {
+        None | Some("--help" | "-h") => return Ok(Asked::Help(help_of(None)?)),
+        Some("help") => return Ok(Asked::Help(help_of(words.get(1..).filter(|rest| !rest.is_empty()))?)),
+        Some("--version" | "-V") => return Ok(Asked::Do { command: Command::Version, json: false }),
+        Some(word) if !is_known(word) => return Err(unknown(word)),
+        Some(_) => {}
+    }
+    let line = std::iter::once("mini".to_owned()).chain(words.iter().cloned());
+    let parsed = Grammar::command().try_get_matches_from(line).and_then(|mut matches| Grammar::from_arg_matches_mut(&mut matches));
+    match parsed {
+        Ok(Grammar { command, json }) => Ok(Asked::Do { command, json }),
+        Err(err) if err.kind() == ErrorKind::DisplayHelp => Ok(Asked::Help(err.to_string())),
+        Err(err) => Err(usage(&words[0], &err)),
+    }
+}
+
+/// Joins `noun verb`, resolves aliases and puts the value of `-a` where the app stands.
+fn normalise(words: &[String]) -> Vec<String> {
+    let mut words = words.to_vec();
+    if words.first().is_some_and(|word| word == "help") {
+        let rest = normalise(&words[1..]);
+        return std::iter::once("help".to_owned()).chain(rest).collect();
+    }
+    if words.len() > 1 {
+        let joined = format!("{}:{}", words[0], words[1]);
+        if is_known(&joined) || ALIASES.iter().any(|(alias, _)| *alias == joined) {
+            words.splice(..2, [joined]);
+        }
+    }
+    if let Some(first) = words.first_mut()
+        && let Some((_, ours)) = ALIASES.iter().find(|(alias, _)| alias == first)
+    {
+        *first = (*ours).to_owned();
+    }
+    if words.first().is_some_and(|word| !WITHOUT_APP.contains(&word.as_str())) {
+        move_app_to_front(&mut words);
+    }
+    words
+}
+
+fn move_app_to_front(words: &mut Vec<String>) {
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let Some(at) = words[..end].iter().position(|word| word == "-a" || word == "--app" || word.starts_with("--app=")) else { return };
+    let app = match words[at].strip_prefix("--app=") {
+        Some(app) => app.to_owned(),
+        None if at + 1 < end => words.remove(at + 1),
+        None => return,
+    };
+    words.remove(at);
+    words.insert(1, app);
+}
+
+fn is_known(word: &str) -> bool {
+    Grammar::command().get_subcommands().any(|known| known.get_name() == word)
+}
+
+fn help_of(words: Option<&[String]>) -> Result<String> {
+    let mut grammar = Grammar::command();
+    let Some(word) = words.and_then(|words| words.first()) else {
+        return Ok(grammar.render_help().to_string());
+    };
+    grammar.build();
+    match grammar.find_subcommand_mut(word) {
+        Some(known) => Ok(known.render_help().to_string()),
+        None => Err(unknown(word)),
+    }
+}
+
+/// Names the nearest real words, then how to get help.
+fn unknown(word: &str) -> Error {
+    let shown: String = word.chars().take(60).collect();
+    let grammar = Grammar::command();
+    let names = grammar.get_subcommands().map(clap::Command::get_name).chain(ALIASES.iter().map(|(alias, _)| *alias));
+    let mut near: Vec<(f64, &str)> =
+        names.map(|name| (strsim::jaro_winkler(&shown, name), name)).filter(|(score, _)| *score > 0.8).collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let near: Vec<String> = near.iter().take(2).map(|(_, name)| format!("`{name}`")).collect();
+    let hint = if near.is_empty() { "see: help".to_owned() } else { format!("did you mean {}? otherwise see: help", near.join(" or ")) };
+    Error::new(Kind::UnknownCommand, format!("there is no command `{}`", shown.escape_debug())).hint(hint)
+}
+
+fn usage(word: &str, err: &clap::Error) -> Error {
+    let text = err.to_string();
+    let sentence = text.lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let sentence = sentence.trim_start_matches("error: ").replace("  ", " ");
+    Error::usage(sentence).hint(format!("see: help {word}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Asked> {
+        parse_words(&shlex::split(line).unwrap())
+    }
+
+    fn command(line: &str) -> Command {
+        match parse(line) {
+            Ok(Asked::Do { command, .. }) => command,
+            other => panic!("`{line}` gave {other:?}"),
+        }
+    }
+
+    #[test]
+    fn spaces_colons_aliases_and_flags_mean_the_same() {
+        let same = [
+            ("config:set blog A=1", "config set blog A=1"),
+            ("config:set blog A=1", "config:set -a blog A=1"),
+            ("config:set blog A=1", "config:set A=1 --app blog"),
+            ("config:set blog A=1", "config set A=1 --app=blog"),
+            ("apps:create blog", "create blog"),
+            ("apps:create blog", "apps create blog"),
+            ("apps", "apps list"),
+            ("keys:add anna -", "ssh-keys:add anna -"),
+            ("keys:add anna - --app blog --role view", "keys add anna - --role view --app blog"),
+            ("logs blog -f -n 5", "logs -fn5 -a blog"),
+            ("logs blog --follow", "logs blog -t"),
+            ("rebuild blog", "ps:rebuild blog"),
+            ("config blog --show", "config:show blog --show"),
+        ];
+
+        for (one, other) in same {
+            assert_eq!(command(one), command(other), "`{one}` and `{other}`");
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_names_its_neighbours() {
+        let err = parse("confg:set blog A=1").unwrap_err();
+
+        assert_eq!(err.exit_code(), 127);
+        assert!(err.next_step().unwrap().contains("`config:set`"), "{err:?}");
+    }
+
+    #[test]
+    fn wrong_arguments_are_a_sentence_and_exit_2() {
+        for line in [
+            "logs",
+            "logs blog extra",
+            "logs ../x",
+            "config:set blog",
+            "config:set blog A",
+            "rollback blog 12",
+            "keys:add anna /etc/passwd",
+        ] {
+            let err = parse(line).unwrap_err();
+            assert_eq!(err.exit_code(), 2, "`{line}`: {err}");
+            assert!(!err.sentence().contains('\n'), "{err}");
+        }
+    }
+
+    #[test]
+    fn help_is_there_in_every_form() {
+        for line in ["", "help", "--help", "help logs", "logs --help", "help config set", "help create"] {
+            assert!(matches!(parse(line), Ok(Asked::Help(_))), "`{line}`");
+        }
+        assert!(parse("help nonsense").is_err());
+    }
+
+    #[test]
+    fn a_command_survives_its_own_json() {
+        let asked = command("config:set blog A=1 B=-");
+
+        let json = serde_json::to_string(&asked).unwrap();
+
+        assert_eq!(serde_json::from_str::<Command>(&json).unwrap(), asked);
+        assert!(!format!("{asked:?}").contains("A=1"), "a value stands in the debug print");
+    }
+}
