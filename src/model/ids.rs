@@ -39,7 +39,7 @@ fn is_hex(text: &str, length: usize) -> bool {
 fn random_hex() -> String {
     let mut bytes = [0; 8];
     aws_lc_rs::rand::fill(&mut bytes).expect("the operating system has random bytes");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:016x}", u64::from_be_bytes(bytes))
 }
 
 impl AppId {

@@ -24,7 +24,7 @@ pub struct PublicKey {
 // === impl PublicKey ===
 
 impl PublicKey {
-    /// Parses one `authorized_keys` line (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
+    /// Parses one `authorized_keys` line (sshd(8), "`AUTHORIZED_KEYS` FILE FORMAT").
     ///
     /// The comment is kept as [`PublicKey::comment`]. A line with options is refused: `command=` and its like would
     /// promise a restriction that `mini` does not keep.

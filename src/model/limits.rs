@@ -24,7 +24,7 @@ pub const MAX_BLOB_BYTES: u64 = 256 * MIB;
 pub const MAX_PUSH_REFS: usize = 100;
 /// `-o` options of one push, and the bytes of each.
 pub const MAX_PUSH_OPTIONS: usize = 64;
-pub const MAX_PUSH_OPTION_BYTES: usize = 4 * KIB as usize;
+pub const MAX_PUSH_OPTION_BYTES: usize = 4 << 10;
 
 // How long things may take. The first three are settings.
 pub const BUILD_SILENCE: Duration = Duration::from_mins(5);
@@ -46,11 +46,15 @@ pub const KEPT_IMAGES: usize = 5;
 /// Output kept of one build.
 pub const MAX_BUILD_LOG_BYTES: u64 = 10 * MIB;
 /// One line of build or app output; the rest of it is cut.
-pub const MAX_LINE_BYTES: usize = 16 * KIB as usize;
+pub const MAX_LINE_BYTES: usize = 16 << 10;
 /// Log lines shown when a release fails.
 pub const FAILURE_LOG_LINES: usize = 50;
 
 // Containers.
+/// The engine must answer a call within this; streams are bounded by those who read them.
+pub const ENGINE_ANSWER: Duration = Duration::from_secs(30);
+/// One attempt to reach an app.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 pub const DEFAULT_PORT: u16 = 5000;
 pub const PIDS_LIMIT: i64 = 512;
 /// Container log files kept by the engine's `local` driver.
@@ -61,10 +65,10 @@ pub const LOG_SEGMENT_BYTES: u64 = 10 * MIB;
 pub const LOG_SEGMENTS: usize = 3;
 
 // Config of one app.
-pub const MAX_CONFIG_VALUE_BYTES: usize = 64 * KIB as usize;
+pub const MAX_CONFIG_VALUE_BYTES: usize = 64 << 10;
 pub const MAX_CONFIG_VALUES: usize = 256;
 /// What a word may read from its input, such as a key or a value.
-pub const MAX_INPUT_BYTES: usize = 256 * KIB as usize;
+pub const MAX_INPUT_BYTES: usize = 256 << 10;
 
 // SSH.
 pub const LOGIN_DEADLINE: Duration = Duration::from_secs(20);
@@ -74,7 +78,7 @@ pub const SSH_CONNECTIONS: usize = 1024;
 pub const CHANNELS_PER_CONNECTION: usize = 8;
 pub const MAX_AUTH_ATTEMPTS: usize = 6;
 /// The longest command line taken over SSH.
-pub const MAX_COMMAND_BYTES: usize = 128 * KIB as usize;
+pub const MAX_COMMAND_BYTES: usize = 128 << 10;
 
 // Proxy.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -84,4 +88,4 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const BODY_PROGRESS: Duration = Duration::from_secs(30);
 pub const UPSTREAM_IDLE: Duration = Duration::from_secs(30);
 pub const MAX_HEADERS: usize = 100;
-pub const MAX_HEAD_BYTES: usize = 64 * KIB as usize;
+pub const MAX_HEAD_BYTES: usize = 64 << 10;
