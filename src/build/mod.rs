@@ -1,1 +1,5 @@
-//! (room build)
+//! A source becomes a build plan: what the engine is asked to build, and in what words that is told.
+
+mod dockerfile;
+
+pub use dockerfile::{BuildPlan, plan};
