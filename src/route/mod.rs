@@ -1,1 +1,10 @@
-//! (room route)
+//! Which app answers a host: a table that the proxy reads and only `deploy` switches. Data only.
+
+mod host;
+mod release;
+mod table;
+mod zone;
+
+pub use host::HostName;
+pub use release::{Drained, Lease, Release, Traffic, TrafficCounters};
+pub use table::{Routes, Target};

@@ -1,0 +1,147 @@
+//! One running release as the proxy sees it, and the lease that keeps it alive while a request is on it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::model::{AppId, AppName, Version};
+
+/// A hold on a release, taken with the table look-up and kept until the last body byte. Drained means: the last one was dropped.
+pub type Lease = Arc<Release>;
+
+/// A release that answers at one address.
+pub struct Release {
+    app: AppName,
+    app_id: AppId,
+    version: Version,
+    upstream: SocketAddr,
+    generation: u64,
+    is_retired: AtomicBool,
+    counters: Arc<TrafficCounters>,
+    _drained: DropGuard,
+}
+
+/// The promise that a release is no longer used by anyone: not by the table, not by a request, not by a tunnel.
+#[derive(Clone, Debug)]
+pub struct Drained(CancellationToken);
+
+/// Requests of one app since this process knows it; only ever grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Answers completed.
+    pub served: u64,
+    /// Requests that the proxy answered itself with 502, 503 or 504, and answers that were cut.
+    pub failed: u64,
+}
+
+/// The living form of [`Traffic`].
+#[derive(Debug, Default)]
+pub struct TrafficCounters {
+    served: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// Addresses and versions may come back; these numbers do not, so no pool can mix two releases up.
+static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
+
+// === impl Release ===
+
+impl Release {
+    /// Makes a release that answers at `upstream`, and the promise that resolves once nobody holds it.
+    #[must_use]
+    pub fn new(app: AppName, app_id: AppId, version: Version, upstream: SocketAddr) -> (Release, Drained) {
+        let drained = CancellationToken::new();
+        let release = Release {
+            app,
+            app_id,
+            version,
+            upstream,
+            generation: NEXT_GENERATION.fetch_add(1, Ordering::Relaxed),
+            is_retired: AtomicBool::new(false),
+            counters: Arc::default(),
+            _drained: drained.clone().drop_guard(),
+        };
+        (release, Drained(drained))
+    }
+
+    #[must_use]
+    pub fn app(&self) -> &AppName {
+        &self.app
+    }
+
+    #[must_use]
+    pub fn app_id(&self) -> &AppId {
+        &self.app_id
+    }
+
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    #[must_use]
+    pub fn upstream(&self) -> SocketAddr {
+        self.upstream
+    }
+
+    /// Returns a number that no other release of this process has: the key of connection pools.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether the table let go of this release: what is running may finish, nothing new comes.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Acquire)
+    }
+
+    /// Returns the counters of the app.
+    #[must_use]
+    pub fn counters(&self) -> &TrafficCounters {
+        &self.counters
+    }
+
+    pub(super) fn count_on(&mut self, counters: &Arc<TrafficCounters>) {
+        self.counters = Arc::clone(counters);
+    }
+
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
+    }
+}
+
+// === impl Drained ===
+
+impl Drained {
+    /// Waits until the last lease was dropped. A lease that the caller itself holds, such as the one from `switch`, counts.
+    pub async fn wait(&self) {
+        self.0.cancelled().await;
+    }
+
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.0.is_cancelled()
+    }
+}
+
+// === impl TrafficCounters ===
+
+impl TrafficCounters {
+    /// Counts a completed answer.
+    pub fn answered(&self) {
+        self.served.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a 502, 503, 504 of the proxy's own, or a cut answer.
+    pub fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn read(&self) -> Traffic {
+        Traffic { served: self.served.load(Ordering::Relaxed), failed: self.failed.load(Ordering::Relaxed) }
+    }
+}
