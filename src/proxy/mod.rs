@@ -1,1 +1,116 @@
-//! (room proxy)
+//! The HTTP proxy: a request takes a lease on its app's release and is answered by it. Knows only `route`.
+
+mod accept;
+mod answer;
+mod exchange;
+mod headers;
+mod io;
+mod keepalive;
+mod pages;
+mod pool;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod tunnel;
+mod upload;
+mod upstream;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use hyper::header::HeaderValue;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::model::{AppId, limits};
+use crate::route::Routes;
+use pool::Pool;
+
+/// A reverse proxy over a routing table. It serves one listener; a clone serves another with the same table.
+#[derive(Clone)]
+pub struct Proxy {
+    routes: Routes,
+    limits: Limits,
+}
+
+/// How long peers may take.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    head: Duration,
+    connect: Duration,
+    first_byte: Duration,
+    progress: Duration,
+    idle: Duration,
+    grace: Duration,
+}
+
+/// What the connections of one listener share.
+struct Shared {
+    routes: Routes,
+    limits: Limits,
+    pool: Arc<Pool>,
+    /// Connections and tunnels.
+    tasks: TaskTracker,
+    /// Told when the listener closes: tunnels and idle connections end, requests finish.
+    stopping: CancellationToken,
+    /// Told when the grace is over: everything ends.
+    cut: CancellationToken,
+    /// Request ids: a random half for this listener, a number for the request.
+    id_prefix: String,
+    next_id: AtomicU64,
+}
+
+/// One client connection.
+struct Client {
+    ends: headers::Ends,
+    /// It may still be sending the body of its last request.
+    owes_body: AtomicBool,
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    #[must_use]
+    pub fn new(routes: Routes) -> Proxy {
+        let limits = Limits {
+            head: limits::HEAD_TIMEOUT,
+            connect: limits::CONNECT_TIMEOUT,
+            first_byte: limits::FIRST_BYTE_TIMEOUT,
+            progress: limits::BODY_PROGRESS,
+            idle: limits::UPSTREAM_IDLE,
+            grace: limits::SHUTDOWN_GRACE,
+        };
+        Proxy { routes, limits }
+    }
+
+    /// Serves `listener` until `shutdown`: then stops accepting, closes tunnels and idle connections, lets requests finish for at
+    /// most [`limits::SHUTDOWN_GRACE`], cuts the rest and returns. A failing `accept` is waited out, never fatal.
+    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
+        accept::serve(Arc::new(Shared::new(self, shutdown)), listener).await;
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn new(proxy: Proxy, stopping: CancellationToken) -> Shared {
+        Shared {
+            pool: Arc::new(Pool::new(proxy.limits.idle)),
+            routes: proxy.routes,
+            limits: proxy.limits,
+            tasks: TaskTracker::new(),
+            stopping,
+            cut: CancellationToken::new(),
+            // 16 random hex digits, whatever they are called.
+            id_prefix: AppId::random().into(),
+            next_id: AtomicU64::new(0),
+        }
+    }
+
+    fn request_id(&self) -> HeaderValue {
+        let id = format!("{}-{:x}", self.id_prefix, self.next_id.fetch_add(1, Ordering::Relaxed));
+        HeaderValue::from_str(&id).expect("hex digits are visible ASCII")
+    }
+}

@@ -1,0 +1,199 @@
+//! Headers at the border: hop-by-hop ones end here, what a client says about forwarding is replaced by what is true.
+
+use std::net::SocketAddr;
+
+use hyper::HeaderMap;
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
+
+use super::rules::names_in_connection;
+use crate::route::HostName;
+
+/// The addresses of one client connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    pub client: SocketAddr,
+    pub local: SocketAddr,
+}
+
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    UPGRADE,
+];
+
+/// Headers by which other proxies name the client; from a client they are a lie.
+const CLIENT_CLAIMS: [&str; 11] = [
+    "cf-connecting-ip",
+    "client-ip",
+    "fastly-client-ip",
+    "proxy",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-host",
+    "x-originating-ip",
+    "x-real-ip",
+    "x-remote-ip",
+];
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_REQUEST_ID: usize = 128;
+
+/// Turns a client's headers into those that the app gets. hyper frames the body anew, from the body itself.
+pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HostName, ends: Ends, request_id: impl FnOnce() -> HeaderValue) {
+    remove_hop_by_hop(headers);
+    headers.remove(TRANSFER_ENCODING);
+    // hyper says `100 Continue` itself when the first body byte is asked for.
+    headers.remove(EXPECT);
+    remove_claims(headers);
+    let host = text(&host.to_string());
+    let ip = text(&ends.client.ip().to_canonical().to_string());
+    headers.insert(X_FORWARDED_FOR, ip.clone());
+    headers.insert(X_REAL_IP, ip);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(X_FORWARDED_PORT, ends.local.port().into());
+    headers.insert(X_FORWARDED_HOST, host.clone());
+    headers.insert(HOST, host);
+    if !headers.get(&X_REQUEST_ID).is_some_and(is_request_id) {
+        headers.insert(X_REQUEST_ID, request_id());
+    }
+}
+
+/// Turns an app's headers into those that the client gets.
+pub(super) fn to_client(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    // Of two lengths the coding is the true one; hyper would send the first `Content-Length` bytes.
+    if headers.remove(TRANSFER_ENCODING).is_some() {
+        headers.remove(CONTENT_LENGTH);
+    }
+}
+
+/// Asks the other side for a websocket, or agrees to one: `Connection` and `Upgrade` hold for one hop and are set for each.
+pub(super) fn set_websocket(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = names_in_connection(headers).filter_map(|name| name.parse().ok()).collect();
+        for name in named.iter().filter(|name| ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name)) {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+fn remove_claims(headers: &mut HeaderMap) {
+    let claims: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
+    for name in claims {
+        headers.remove(name);
+    }
+}
+
+/// Names with `_` too: CGI-like apps read `X_Real_IP` as `X-Real-IP`.
+fn is_claim(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    *name == FORWARDED || text.starts_with("x-forwarded") || text.contains('_') || CLIENT_CLAIMS.contains(&text)
+}
+
+fn is_request_id(value: &HeaderValue) -> bool {
+    (1..=MAX_REQUEST_ID).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
+}
+
+fn text(value: &str) -> HeaderValue {
+    HeaderValue::from_str(value).expect("hosts and addresses are visible ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    fn sent(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = map(lines);
+        let ends = Ends { client: "[::ffff:9.8.7.6]:1".parse().unwrap(), local: "127.0.0.1:8080".parse().unwrap() };
+        to_upstream(&mut headers, &"a.localhost:81".parse().unwrap(), ends, || HeaderValue::from_static("new"));
+        headers
+    }
+
+    #[test]
+    fn what_the_client_says_about_forwarding_is_replaced() {
+        let headers = sent(&[
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-user", "root"),
+            ("x-real-ip", "6.6.6.6"),
+            ("forwarded", "for=6.6.6.6"),
+            ("proxy", "evil"),
+            ("true-client-ip", "6.6.6.6"),
+            ("x_real_ip", "6.6.6.6"),
+            ("cookie", "a=b"),
+        ]);
+
+        let expected = map(&[
+            ("cookie", "a=b"),
+            ("x-forwarded-for", "9.8.7.6"),
+            ("x-real-ip", "9.8.7.6"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-port", "8080"),
+            ("x-forwarded-host", "a.localhost:81"),
+            ("host", "a.localhost:81"),
+            ("x-request-id", "new"),
+        ]);
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn hop_by_hop_headers_end_here_in_both_directions() {
+        let lines = [
+            ("connection", "close, X-Hop, content-length"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "x"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "x"),
+            ("content-length", "3"),
+        ];
+        let mut answer = map(&lines);
+
+        to_client(&mut answer);
+
+        assert_eq!(answer, map(&[("content-length", "3")]));
+        assert!(["connection", "x-hop", "keep-alive", "te", "upgrade"].iter().all(|name| !sent(&lines).contains_key(*name)));
+    }
+
+    #[test]
+    fn a_coding_beats_a_length_in_answers() {
+        let mut answer = map(&[("content-length", "3"), ("transfer-encoding", "chunked")]);
+
+        to_client(&mut answer);
+
+        assert!(answer.is_empty());
+    }
+
+    #[test]
+    fn a_sensible_request_id_is_kept() {
+        assert_eq!(sent(&[("x-request-id", "abc-1")])["x-request-id"], "abc-1");
+        assert_eq!(sent(&[("x-request-id", "a b")])["x-request-id"], "new");
+    }
+}

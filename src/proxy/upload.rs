@@ -1,0 +1,130 @@
+//! A request's body, which its client owes us and the app must take.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::Sleep;
+
+use super::Client;
+
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request body on its way to the app.
+pub(super) struct UploadBody {
+    inner: Option<Incoming>,
+    patience: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+    watch: Option<(Arc<UploadWatch>, Arc<Client>)>,
+}
+
+/// What the waiting side sees of an upload.
+#[derive(Default)]
+pub(super) struct UploadWatch {
+    trouble: AtomicU8,
+    /// Milliseconds on [`CLOCK`] at which a frame was last taken.
+    moved: AtomicU64,
+}
+
+static CLOCK: LazyLock<Instant> = LazyLock::new(Instant::now);
+const MALFORMED: u8 = 1;
+const STALLED: u8 = 2;
+
+// === impl UploadBody ===
+
+impl UploadBody {
+    pub(super) fn none() -> Self {
+        UploadBody { inner: None, patience: Duration::ZERO, stalled: None, watch: None }
+    }
+
+    /// Wraps a client's body: fails when the client owes bytes and sends none for `patience`.
+    pub(super) fn new(inner: Incoming, patience: Duration, client: Arc<Client>) -> (Self, Arc<UploadWatch>) {
+        let watch = Arc::new(UploadWatch::default());
+        watch.touch();
+        (UploadBody { inner: Some(inner), patience, stalled: None, watch: Some((Arc::clone(&watch), client)) }, watch)
+    }
+
+    fn moved(&self) {
+        self.watch.iter().for_each(|(watch, _)| watch.touch());
+    }
+
+    fn end(&mut self) {
+        self.inner = None;
+        self.watch.iter().for_each(|(_, client)| client.owes_body.store(false, Ordering::Relaxed));
+    }
+
+    fn fail(&mut self, trouble: u8, fault: Fault) -> Fault {
+        self.inner = None;
+        self.watch.iter().for_each(|(watch, _)| watch.trouble.store(trouble, Ordering::Release));
+        fault
+    }
+}
+
+impl Body for UploadBody {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let this = &mut *self;
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) else {
+            let patience = this.patience;
+            ready!(this.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience))).as_mut().poll(cx));
+            let fault = io::Error::new(io::ErrorKind::TimedOut, "the client owes its body");
+            return Poll::Ready(Some(Err(this.fail(STALLED, fault.into()))));
+        };
+        this.stalled = None;
+        match frame {
+            Some(Ok(frame)) if frame.is_data() => {
+                this.moved();
+                if this.inner.as_ref().is_none_or(Body::is_end_stream) {
+                    this.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            // Trailers end a body and are not forwarded.
+            Some(Ok(_)) | None => {
+                this.moved();
+                this.end();
+                Poll::Ready(None)
+            }
+            Some(Err(err)) => Poll::Ready(Some(Err(this.fail(MALFORMED, err.into())))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+// === impl UploadWatch ===
+
+impl UploadWatch {
+    /// Returns how long the app has neither taken a byte of the upload nor been without one to take.
+    pub(super) fn idle(&self) -> Duration {
+        CLOCK.elapsed().saturating_sub(Duration::from_millis(self.moved.load(Ordering::Acquire)))
+    }
+
+    /// Returns the status of a client that failed to send its body, which is no fault of the app.
+    pub(super) fn client_fault(&self) -> Option<StatusCode> {
+        match self.trouble.load(Ordering::Acquire) {
+            MALFORMED => Some(StatusCode::BAD_REQUEST),
+            STALLED => Some(StatusCode::REQUEST_TIMEOUT),
+            _ => None,
+        }
+    }
+
+    fn touch(&self) {
+        self.moved.store(u64::try_from(CLOCK.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+    }
+}

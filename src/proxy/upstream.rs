@@ -1,0 +1,119 @@
+//! One connection to an app. It has no task: whoever waits for its answer moves it, and dropping it hangs up.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::io::UpstreamIo;
+use super::keepalive::watch_peer;
+use super::upload::{UploadBody, UploadWatch};
+
+/// A connection to an app: hyper's two halves kept together. It is large, and therefore boxed where it moves.
+pub(super) struct Link {
+    sender: SendRequest<UploadBody>,
+    wire: Connection<TokioIo<UpstreamIo>, UploadBody>,
+    is_finished: bool,
+}
+
+/// Why there is no answer of the app.
+pub(super) enum Failure {
+    /// Nobody listens at the app's address.
+    Refused(std::io::Error),
+    /// The app closed the connection, or spoke something that is not HTTP; `unsent` holds a request of which no byte left.
+    Cut(hyper::Error, Option<Box<Request<UploadBody>>>),
+    /// The app took too long to accept or to answer.
+    Late,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Refused(err) => write!(f, "{err}"),
+            Failure::Cut(err, _) => write!(f, "{err}"),
+            Failure::Late => f.write_str("not in time"),
+        }
+    }
+}
+
+// === impl Link ===
+
+impl Link {
+    /// Connects to an app.
+    pub(super) async fn open(address: SocketAddr, deadline: Duration) -> Result<Box<Link>, Failure> {
+        let stream = timeout(deadline, TcpStream::connect(address)).await.map_err(|_| Failure::Late)?.map_err(Failure::Refused)?;
+        watch_peer(&stream).map_err(Failure::Refused)?;
+        let io = TokioIo::new(UpstreamIo::new(stream));
+        let (sender, wire) = Builder::new().handshake(io).await.map_err(|err| Failure::Cut(err, None))?;
+        Ok(Box::new(Link { sender, wire, is_finished: false }))
+    }
+
+    /// Sends a request and waits for the head of its answer, at most `patience` after the app took the last byte of the upload.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<UploadBody>,
+        upload: Option<&UploadWatch>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Failure> {
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let (wire, is_finished) = (&mut self.wire, &mut self.is_finished);
+        let mut arrival = pin!(std::future::poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(answer);
+            }
+            drive(wire, is_finished, cx);
+            answer.as_mut().poll(cx)
+        }));
+        let mut wait = patience;
+        loop {
+            tokio::select! {
+                biased;
+                answer = arrival.as_mut() => return answer.map_err(cut),
+                () = sleep(wait) => {}
+            }
+            wait = patience.saturating_sub(upload.map_or(patience, UploadWatch::idle));
+            if wait.is_zero() {
+                return Err(Failure::Late);
+            }
+        }
+    }
+
+    /// Lets the connection read and write what it can.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        drive(&mut self.wire, &mut self.is_finished, cx);
+    }
+
+    /// Whether the next request can go on this connection; notices an app that hung up meanwhile.
+    pub(super) fn is_ready(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        !self.is_finished && self.sender.is_ready()
+    }
+
+    /// Takes the socket back after a 101, with the bytes that were already read from it.
+    pub(super) fn into_stream(self) -> (TcpStream, Bytes) {
+        let parts = self.wire.into_parts();
+        (parts.io.into_inner().into_stream(), parts.read_buf)
+    }
+}
+
+fn drive(wire: &mut Connection<TokioIo<UpstreamIo>, UploadBody>, is_finished: &mut bool, cx: &mut Context<'_>) {
+    // Errors reach the one who waits for the answer or its body.
+    if !*is_finished && Pin::new(wire).poll(cx).is_ready() {
+        *is_finished = true;
+    }
+}
+
+fn cut(mut err: TrySendError<Request<UploadBody>>) -> Failure {
+    let unsent = err.take_message().map(Box::new);
+    Failure::Cut(err.into_error(), unsent)
+}
