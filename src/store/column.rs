@@ -1,0 +1,89 @@
+//! How the model's nouns stand in columns: as the words and numbers that people see.
+
+use std::net::Ipv4Addr;
+
+use rusqlite::ToSql;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
+
+use crate::error::Error;
+use crate::model::{
+    AppId, AppName, CommitId, ConfigName, ContainerId, Fingerprint, ImageId, InstanceId, KeyName, ReleaseKind, ReleaseState, Role, Stage,
+    Stamp, Version,
+};
+
+/// A container's address, written with dots.
+pub(super) struct Address(pub Ipv4Addr);
+
+fn parsed<T>(value: ValueRef<'_>) -> FromSqlResult<T>
+where
+    T: std::str::FromStr<Err = Error>,
+{
+    value.as_str()?.parse().map_err(|err: Error| FromSqlError::Other(err.into()))
+}
+
+macro_rules! text_columns {
+    ($($name:ty),+) => {$(
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(self.as_str().into())
+            }
+        }
+
+        impl FromSql for $name {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                parsed(value)
+            }
+        }
+    )+};
+}
+
+text_columns!(AppId, AppName, CommitId, ConfigName, ContainerId, Fingerprint, ImageId, InstanceId, KeyName);
+text_columns!(ReleaseKind, ReleaseState, Stage);
+
+impl ToSql for Role {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.to_string().into())
+    }
+}
+
+impl FromSql for Role {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        parsed(value)
+    }
+}
+
+impl ToSql for Address {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.to_string().into())
+    }
+}
+
+impl FromSql for Address {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str()?.parse().map(Address).map_err(|err: std::net::AddrParseError| FromSqlError::Other(err.into()))
+    }
+}
+
+impl ToSql for Stamp {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_millis().into())
+    }
+}
+
+impl FromSql for Stamp {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_i64().map(Stamp::from_millis)
+    }
+}
+
+impl ToSql for Version {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.into())
+    }
+}
+
+impl FromSql for Version {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        u32::column_result(value).map(Version)
+    }
+}

@@ -1,0 +1,269 @@
+//! Releases: numbered, begun, placed, failed and listed; `switch` makes them live.
+
+use std::net::Ipv4Addr;
+
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+
+use super::Store;
+use super::column::Address;
+use super::config::{ConfigValues, open_snapshot, seal_snapshot};
+use crate::error::{Error, Result};
+use crate::model::{AppId, CommitId, ContainerId, ImageId, ReleaseKind, ReleaseState, Stamp, Version};
+
+const COLUMNS: &str = "app, version, kind, state, commit_id, image_id, image_tag, by, description, created_at, live_at, retired_at, \
+                       reason, container_id, address, port";
+
+/// One release; rows are never deleted while their app is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    pub app: AppId,
+    pub version: Version,
+    pub kind: ReleaseKind,
+    pub state: ReleaseState,
+    pub commit: Option<CommitId>,
+    pub image: ImageId,
+    pub image_tag: String,
+    /// The name of the key that made it.
+    pub by: String,
+    pub description: String,
+    pub created_at: Stamp,
+    pub live_at: Option<Stamp>,
+    pub retired_at: Option<Stamp>,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// Its last container; stays as history when the release is over.
+    pub container: Option<ContainerId>,
+    pub address: Option<Ipv4Addr>,
+    pub port: Option<u16>,
+}
+
+/// A release to begin.
+#[derive(Clone, Debug)]
+pub struct NewRelease {
+    pub kind: ReleaseKind,
+    pub commit: Option<CommitId>,
+    pub image: ImageId,
+    pub image_tag: String,
+    pub by: String,
+    pub description: String,
+    pub config: ConfigValues,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Gives the next number and keeps the release as starting, with its config; the number is used up whatever follows.
+    pub async fn begin_release(&self, app: AppId, new: NewRelease) -> Result<Release> {
+        self.write(move |conn, sealer| {
+            let version = next_version(conn, &app)?;
+            let config = seal_snapshot(sealer, &app, version, &new.config);
+            conn.execute(
+                "INSERT INTO releases
+                 (app, version, kind, state, commit_id, image_id, image_tag, by, description, created_at, sealed_config)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                params![
+                    app,
+                    version,
+                    new.kind,
+                    ReleaseState::Starting,
+                    new.commit,
+                    new.image,
+                    new.image_tag,
+                    new.by,
+                    new.description,
+                    Stamp::now(),
+                    config
+                ],
+            )?;
+            release(conn, &app, version)
+        })
+        .await
+    }
+
+    /// Commits where the release's container will answer: before the container is made with that address.
+    pub async fn set_address(&self, app: AppId, version: Version, address: Ipv4Addr, port: u16) -> Result<()> {
+        self.write(move |conn, _| {
+            let change = "UPDATE releases SET address = ?3, port = ?4 WHERE app = ?1 AND version = ?2";
+            change_in_motion(conn, &app, version, change, params![app, version, Address(address), port])
+        })
+        .await
+    }
+
+    /// Commits the release's container: after it is made, before it starts; also when it is made anew.
+    pub async fn set_container(&self, app: AppId, version: Version, container: ContainerId) -> Result<()> {
+        self.write(move |conn, _| {
+            let change = "UPDATE releases SET container_id = ?3 WHERE app = ?1 AND version = ?2";
+            change_in_motion(conn, &app, version, change, params![app, version, container])
+        })
+        .await
+    }
+
+    /// Marks a starting release as failed; doing it twice is the same.
+    pub async fn fail_release(&self, app: AppId, version: Version, reason: String) -> Result<()> {
+        self.write(move |conn, _| match release(conn, &app, version)?.state {
+            ReleaseState::Failed => Ok(()),
+            ReleaseState::Starting => {
+                let change = "UPDATE releases SET state = ?3, reason = ?4 WHERE app = ?1 AND version = ?2";
+                conn.execute(change, params![app, version, ReleaseState::Failed, reason])?;
+                Ok(())
+            }
+            state => Err(is_already(version, state)),
+        })
+        .await
+    }
+
+    /// Returns an app's releases, newest first.
+    pub async fn releases(&self, app: AppId) -> Result<Vec<Release>> {
+        self.select("app = ?1 ORDER BY version DESC", [app]).await
+    }
+
+    /// Returns one release; an unknown number is [`Kind::NotFound`](crate::error::Kind::NotFound).
+    pub async fn release(&self, app: AppId, version: Version) -> Result<Release> {
+        self.read(move |conn, _| release(conn, &app, version)).await
+    }
+
+    /// Returns the live releases of all apps: what the routes are made of.
+    pub async fn live_releases(&self) -> Result<Vec<Release>> {
+        self.select("state = 'live' ORDER BY app", []).await
+    }
+
+    /// Returns the releases that were starting or draining, oldest first: what start-up has to end.
+    pub async fn unfinished_releases(&self) -> Result<Vec<Release>> {
+        self.select("state IN ('starting', 'draining') ORDER BY app, version", []).await
+    }
+
+    /// Opens the config with which a release was begun.
+    pub async fn release_config(&self, app: AppId, version: Version) -> Result<ConfigValues> {
+        self.read(move |conn, sealer| {
+            let query = "SELECT sealed_config FROM releases WHERE app = ?1 AND version = ?2";
+            let sealed: Option<Vec<u8>> = conn.query_row(query, params![app, version], |row| row.get(0)).optional()?;
+            open_snapshot(sealer, &app, version, &sealed.ok_or_else(|| unknown(version))?)
+        })
+        .await
+    }
+
+    async fn select<P: Params + Send + 'static>(&self, condition: &'static str, params: P) -> Result<Vec<Release>> {
+        self.read(move |conn, _| {
+            let mut query = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM releases WHERE {condition}"))?;
+            let releases = query.query_map(params, from_row)?.collect::<rusqlite::Result<_>>()?;
+            Ok(releases)
+        })
+        .await
+    }
+}
+
+/// Reads one release within a transaction.
+pub(super) fn release(conn: &Connection, app: &AppId, version: Version) -> Result<Release> {
+    let query = format!("SELECT {COLUMNS} FROM releases WHERE app = ?1 AND version = ?2");
+    conn.query_row(&query, params![app, version], from_row).optional()?.ok_or_else(|| unknown(version))
+}
+
+/// Returns the error for a step that a release in this state cannot take.
+pub(super) fn is_already(version: Version, state: ReleaseState) -> Error {
+    Error::busy(format!("{version} is {state} already"))
+}
+
+fn unknown(version: Version) -> Error {
+    Error::not_found(format!("there is no release {version}")).hint("list them: mini releases")
+}
+
+fn next_version(conn: &Connection, app: &AppId) -> Result<Version> {
+    let next = "UPDATE apps SET last_version = last_version + 1 WHERE id = ?1 RETURNING last_version";
+    conn.query_row(next, [app], |row| row.get(0)).optional()?.ok_or_else(super::apps::gone)
+}
+
+fn change_in_motion(conn: &Connection, app: &AppId, version: Version, change: &str, params: impl Params) -> Result<()> {
+    let state = release(conn, app, version)?.state;
+    if matches!(state, ReleaseState::Retired | ReleaseState::Failed) {
+        return Err(is_already(version, state));
+    }
+    conn.execute(change, params)?;
+    Ok(())
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Release> {
+    Ok(Release {
+        app: row.get("app")?,
+        version: row.get("version")?,
+        kind: row.get("kind")?,
+        state: row.get("state")?,
+        commit: row.get("commit_id")?,
+        image: row.get("image_id")?,
+        image_tag: row.get("image_tag")?,
+        by: row.get("by")?,
+        description: row.get("description")?,
+        created_at: row.get("created_at")?,
+        live_at: row.get("live_at")?,
+        retired_at: row.get("retired_at")?,
+        reason: row.get("reason")?,
+        container: row.get("container_id")?,
+        address: row.get::<_, Option<Address>>("address")?.map(|address| address.0),
+        port: row.get("port")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::trial::*;
+    use super::*;
+    use crate::error::Kind;
+
+    #[tokio::test]
+    async fn a_number_is_never_used_twice() {
+        let (_dir, store, app) = with_app().await;
+        let begin = || store.begin_release(app.id.clone(), new_release('a', &[]));
+
+        let first = begin().await.unwrap();
+        store.fail_release(app.id.clone(), first.version, "it did not start".into()).await.unwrap();
+        let second = begin().await.unwrap();
+
+        assert_eq!((first.version, second.version), (Version(1), Version(2)));
+        assert_eq!(first.state, ReleaseState::Starting);
+        let listed = store.releases(app.id.clone()).await.unwrap();
+        assert_eq!(listed.iter().map(|release| release.version.0).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(listed[1].reason.as_deref(), Some("it did not start"));
+        assert_eq!(store.app(app.id).await.unwrap().last_version, Some(Version(2)));
+    }
+
+    #[tokio::test]
+    async fn a_release_carries_its_place_and_its_config() {
+        let (_dir, store, app) = with_app().await;
+        let version = store.begin_release(app.id.clone(), new_release('a', &[("A", "ä\n1")])).await.unwrap().version;
+
+        store.set_address(app.id.clone(), version, Ipv4Addr::new(10, 9, 0, 66), 3000).await.unwrap();
+        store.set_container(app.id.clone(), version, container('c')).await.unwrap();
+
+        let release = store.release(app.id.clone(), version).await.unwrap();
+        assert_eq!((release.address, release.port), (Some(Ipv4Addr::new(10, 9, 0, 66)), Some(3000)));
+        assert_eq!((release.container, release.commit), (Some(container('c')), Some(commit())));
+        assert_eq!(store.release_config(app.id.clone(), version).await.unwrap(), config(&[("A", "ä\n1")]));
+        assert!(store.config(app.id).await.unwrap().is_empty(), "it is not the app's before the switch");
+    }
+
+    #[tokio::test]
+    async fn a_failed_release_takes_no_further_step() {
+        let (_dir, store, app) = with_app().await;
+        let version = placed(&store, &app, [10, 9, 0, 66]).await.version;
+
+        store.fail_release(app.id.clone(), version, "first".into()).await.unwrap();
+        store.fail_release(app.id.clone(), version, "second".into()).await.unwrap();
+
+        assert_eq!(store.release(app.id.clone(), version).await.unwrap().reason.as_deref(), Some("first"));
+        assert_eq!(store.set_container(app.id.clone(), version, container('c')).await.unwrap_err().kind(), Kind::Busy);
+        assert!(store.retire(app.id.clone(), version).await.is_err());
+        assert!(store.unfinished_releases().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_not_found() {
+        let (_dir, store, app) = with_app().await;
+
+        let no_release = store.release(app.id.clone(), Version(7)).await.unwrap_err();
+        let no_config = store.release_config(app.id, Version(7)).await.unwrap_err();
+        let no_app = store.begin_release(AppId::random(), new_release('a', &[])).await.unwrap_err();
+
+        for err in [no_release, no_config, no_app] {
+            assert_eq!(err.kind(), Kind::NotFound);
+        }
+    }
+}
