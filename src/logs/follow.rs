@@ -1,0 +1,44 @@
+//! Following a log: the lines from now on, for as long as somebody reads.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::broadcast;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+
+use super::{LogLine, Source};
+use crate::model::Stamp;
+
+/// Lines that wait for a slow reader; older ones are skipped, the writer never waits.
+pub(super) const WAITING_LINES: usize = 1024;
+
+/// A stream of the lines appended from now on; ends when the app's log is removed.
+///
+/// A reader that falls behind sees `mini[logs]: (skipped 12 lines)` in the place of what it missed.
+pub struct Follow {
+    lines: BroadcastStream<LogLine>,
+}
+
+// === impl Follow ===
+
+impl Follow {
+    pub(super) fn new(receiver: broadcast::Receiver<LogLine>) -> Self {
+        Follow { lines: BroadcastStream::new(receiver) }
+    }
+}
+
+impl Stream for Follow {
+    type Item = LogLine;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<LogLine>> {
+        let next = Pin::new(&mut self.lines).poll_next(cx);
+        next.map(|next| next.map(|line| line.unwrap_or_else(|BroadcastStreamRecvError::Lagged(count)| skipped(count))))
+    }
+}
+
+/// Makes the line that stands for `count` lost ones.
+pub(super) fn skipped(count: u64) -> LogLine {
+    LogLine::new(Stamp::now(), Source::mini("logs"), &format!("(skipped {count} lines)"))
+}
