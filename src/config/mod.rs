@@ -1,1 +1,277 @@
-//! (room config)
+//! The server's settings: flag, then environment, then file, then default.
+
+mod data_dir;
+mod span;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::model::limits;
+
+pub use data_dir::{DataDir, default_data_dir};
+pub use span::Span;
+
+// Help texts are for a terminal: no backticks in them.
+#[allow(clippy::doc_markdown)]
+/// The flags of `mini server`. Each may also stand in the settings file, by its long name.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ServerArgs {
+    /// Where everything is kept; default: /var/lib/mini as root, $XDG_DATA_HOME/mini otherwise
+    #[arg(long, value_name = "DIR", env = "MINI_DATA")]
+    #[serde(skip)]
+    pub data: Option<PathBuf>,
+    /// Settings file; default: mini.toml in the data dir, if it is there
+    #[arg(long, value_name = "FILE", env = "MINI_SETTINGS")]
+    #[serde(skip)]
+    pub settings: Option<PathBuf>,
+    /// Where SSH listens; default: port 2222 of every address. Port 0 takes a free one
+    #[arg(long, value_name = "ADDR", env = "MINI_SSH")]
+    pub ssh: Option<String>,
+    /// Where HTTP listens; default: port 80 of every address
+    #[arg(long, value_name = "ADDR", env = "MINI_HTTP")]
+    pub http: Option<String>,
+    /// Your domain: apps are APP.DOMAIN, and URLs are printed with it
+    #[arg(long, value_name = "DOMAIN", env = "MINI_DOMAIN")]
+    pub domain: Option<String>,
+    /// The address by which the world reaches this machine: URLs are printed as APP.IP.nip.io
+    #[arg(long, value_name = "IP", env = "MINI_PUBLIC_IP")]
+    pub public_ip: Option<Ipv4Addr>,
+    /// File of authorized_keys lines that are let in as admins at start
+    #[arg(long, value_name = "FILE", env = "MINI_ADMIN_KEYS_FILE")]
+    pub admin_keys: Option<PathBuf>,
+    /// Whether the first push to a free name creates the app; default: true
+    #[arg(long, value_name = "BOOL", env = "MINI_CREATE_ON_PUSH", action = clap::ArgAction::Set)]
+    pub create_on_push: Option<bool>,
+    /// Socket of the Docker Engine; default: $DOCKER_HOST, else /var/run/docker.sock
+    #[arg(long, value_name = "SOCKET", env = "MINI_ENGINE")]
+    pub engine: Option<String>,
+    /// Builds that run at once; default: 1
+    #[arg(long, value_name = "N", env = "MINI_BUILDS")]
+    pub builds: Option<usize>,
+    /// The longest build; default: 15m
+    #[arg(long, value_name = "TIME", env = "MINI_BUILD_TIME")]
+    pub build_time: Option<Span>,
+    /// The longest silence of a build; default: 5m
+    #[arg(long, value_name = "TIME", env = "MINI_BUILD_SILENCE")]
+    pub build_silence: Option<Span>,
+    /// How long an app may take to answer after its start; default: 60s
+    #[arg(long, value_name = "TIME", env = "MINI_READY_TIME")]
+    pub ready_time: Option<Span>,
+    /// A new release must answer again after this, to show that it stays up; default: 250ms
+    #[arg(long, value_name = "TIME", env = "MINI_READY_CONFIRM")]
+    pub ready_confirm: Option<Span>,
+    /// How long old requests may take after a switch; default: 30s
+    #[arg(long, value_name = "TIME", env = "MINI_DRAIN_TIME")]
+    pub drain_time: Option<Span>,
+    /// How long an app may take to stop before it is killed; default: 30s
+    #[arg(long, value_name = "TIME", env = "MINI_STOP_GRACE")]
+    pub stop_grace: Option<Span>,
+    /// Distinct images that are kept for rollback; default: 5
+    #[arg(long, value_name = "N", env = "MINI_KEEP_IMAGES")]
+    pub keep_images: Option<usize>,
+}
+
+/// The settings in force.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub data: PathBuf,
+    pub ssh: Listen,
+    pub http: Listen,
+    pub domain: Option<String>,
+    pub public_ip: Option<Ipv4Addr>,
+    pub admin_keys: Option<PathBuf>,
+    pub create_on_push: bool,
+    pub engine: PathBuf,
+    pub builds: usize,
+    pub build_time: Duration,
+    pub build_silence: Duration,
+    pub ready_time: Duration,
+    pub ready_confirm: Duration,
+    pub drain_time: Duration,
+    pub stop_grace: Duration,
+    pub keep_images: usize,
+}
+
+/// An address to listen on; tried in order, because `[::]` is missing where IPv6 is off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen(pub Vec<SocketAddr>);
+
+// === impl Settings ===
+
+impl Settings {
+    /// Puts flags and environment over the file over the defaults.
+    ///
+    /// Errors are of kind `Setup` and name the setting.
+    pub fn resolve(args: &ServerArgs) -> Result<Self> {
+        let data = match &args.data {
+            Some(dir) => std::path::absolute(dir).map_err(|err| Error::setup("the data dir has no absolute path").because(err))?,
+            None => default_data_dir()?,
+        };
+        let file = read_file(args.settings.as_deref(), &data)?;
+        let span = |flag: Option<Span>, file: Option<Span>, default| flag.or(file).map_or(default, |span| span.0);
+        let domain = args.domain.clone().or(file.domain);
+        Ok(Settings {
+            ssh: Listen::parse("ssh", args.ssh.as_deref().or(file.ssh.as_deref()), 2222)?,
+            http: Listen::parse("http", args.http.as_deref().or(file.http.as_deref()), 80)?,
+            domain: domain.as_deref().map(parse_domain).transpose()?,
+            public_ip: args.public_ip.or(file.public_ip),
+            admin_keys: args.admin_keys.clone().or(file.admin_keys),
+            create_on_push: args.create_on_push.or(file.create_on_push).unwrap_or(true),
+            engine: engine_socket(args.engine.clone().or(file.engine))?,
+            builds: at_least_one("builds", args.builds.or(file.builds).unwrap_or(limits::BUILDS_AT_ONCE))?,
+            build_time: span(args.build_time, file.build_time, limits::BUILD_TIME),
+            build_silence: span(args.build_silence, file.build_silence, limits::BUILD_SILENCE),
+            ready_time: span(args.ready_time, file.ready_time, limits::READY_DEADLINE),
+            ready_confirm: span(args.ready_confirm, file.ready_confirm, limits::READY_CONFIRM),
+            drain_time: span(args.drain_time, file.drain_time, limits::DRAIN_DEADLINE),
+            stop_grace: span(args.stop_grace, file.stop_grace, limits::STOP_GRACE),
+            keep_images: at_least_one("keep-images", args.keep_images.or(file.keep_images).unwrap_or(limits::KEPT_IMAGES))?,
+            data,
+        })
+    }
+
+    /// Returns the URL under which an app is printed; `port` is where HTTP really listens.
+    #[must_use]
+    pub fn app_url(&self, app: &crate::model::AppName, port: u16) -> String {
+        let host = match (&self.domain, self.public_ip) {
+            (Some(domain), _) => format!("{app}.{domain}"),
+            (None, Some(ip)) => format!("{app}.{ip}.nip.io"),
+            (None, None) => format!("{app}.localhost"),
+        };
+        if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") }
+    }
+
+    /// Returns the name by which people reach this machine.
+    #[must_use]
+    pub fn public_host(&self) -> String {
+        match (&self.domain, self.public_ip) {
+            (Some(domain), _) => domain.clone(),
+            (None, Some(ip)) => ip.to_string(),
+            (None, None) => "localhost".into(),
+        }
+    }
+}
+
+fn read_file(named: Option<&Path>, data: &Path) -> Result<ServerArgs> {
+    let path = named.map_or_else(|| data.join("mini.toml"), Path::to_path_buf);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound && named.is_none() => return Ok(ServerArgs::default()),
+        // Anything wrong with the data dir itself is told when it is opened.
+        Err(_) if named.is_none() && !path.exists() => return Ok(ServerArgs::default()),
+        Err(err) => return Err(Error::setup(format!("the settings file {} cannot be read: {err}", path.display()))),
+    };
+    toml::from_str(&text).map_err(|err| {
+        let place = err.message().to_owned();
+        Error::setup(format!("the settings file {} is wrong: {place}", path.display()))
+            .hint("its keys are the long flags of `mini server --help`")
+    })
+}
+
+fn at_least_one(name: &str, number: usize) -> Result<usize> {
+    if number > 0 { Ok(number) } else { Err(Error::setup(format!("--{name} must be at least 1"))) }
+}
+
+fn parse_domain(domain: &str) -> Result<String> {
+    let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if domain.len() <= 253 && domain.split('.').all(label) {
+        Ok(domain)
+    } else {
+        Err(Error::setup(format!("--domain `{}` is not a domain", domain.escape_debug())).hint("for example: --domain apps.example.org"))
+    }
+}
+
+fn engine_socket(given: Option<String>) -> Result<PathBuf> {
+    let text = given.or_else(|| std::env::var("DOCKER_HOST").ok()).unwrap_or_else(|| "/var/run/docker.sock".into());
+    let path = text.strip_prefix("unix://").unwrap_or(&text);
+    if path.starts_with('/') {
+        Ok(path.into())
+    } else {
+        Err(Error::setup(format!("the engine's socket `{}` is not a path", text.escape_debug()))
+            .hint("mini speaks to the engine on this machine: unix:///var/run/docker.sock"))
+    }
+}
+
+// === impl Listen ===
+
+impl Listen {
+    /// Parses `ADDR:PORT`, `:PORT`, `PORT` or `localhost:PORT`.
+    fn parse(name: &str, text: Option<&str>, default_port: u16) -> Result<Self> {
+        let everywhere = |port| Listen(vec![(std::net::Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]);
+        let Some(text) = text else { return Ok(everywhere(default_port)) };
+        if let Some(port) = text.strip_prefix(':').or(Some(text)).and_then(|port| port.parse().ok()) {
+            return Ok(everywhere(port));
+        }
+        if let Some(port) = text.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
+            return Ok(Listen(vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)]));
+        }
+        match text.parse() {
+            Ok(address) => Ok(Listen(vec![address])),
+            Err(_) => Err(Error::setup(format!("--{name} `{}` is not an address", text.escape_debug()))
+                .hint("for example: 0.0.0.0:2222, [::]:2222 or :2222")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(args: ServerArgs, file: &str) -> Result<Settings> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("mini.toml"), file).unwrap();
+        Settings::resolve(&ServerArgs { data: Some(dir.path().into()), ..args })
+    }
+
+    #[test]
+    fn a_flag_beats_the_file_and_the_file_beats_the_default() {
+        let file = "http = \":8080\"\nbuilds = 3\nready-time = \"5s\"";
+
+        let settings = settings(ServerArgs { builds: Some(2), ..ServerArgs::default() }, file).unwrap();
+
+        assert_eq!(settings.builds, 2);
+        assert_eq!(settings.http.0[0].port(), 8080);
+        assert_eq!(settings.ready_time, Duration::from_secs(5));
+        assert_eq!(settings.ssh.0[0].port(), 2222);
+    }
+
+    #[test]
+    fn wrong_settings_are_named_and_exit_78() {
+        for file in [
+            "nonsense = 1",
+            "builds = 0",
+            "ssh = \"here\"",
+            "domain = \"a..b\"",
+            "ready-time = \"soon\"",
+            "engine = \"tcp://1.2.3.4\"",
+            "= =",
+        ] {
+            let err = settings(ServerArgs::default(), file).unwrap_err();
+            assert_eq!(err.exit_code(), 78, "{file}: {err}");
+        }
+    }
+
+    #[test]
+    fn the_url_names_the_domain_then_the_address_then_localhost() {
+        let app = "blog".parse().unwrap();
+        let mut settings = settings(ServerArgs::default(), "").unwrap();
+
+        assert_eq!(settings.app_url(&app, 8080), "http://blog.localhost:8080");
+        settings.public_ip = Some(Ipv4Addr::new(203, 0, 113, 7));
+        assert_eq!(settings.app_url(&app, 80), "http://blog.203.0.113.7.nip.io");
+        settings.domain = Some("example.org".into());
+        assert_eq!(settings.app_url(&app, 80), "http://blog.example.org");
+    }
+}
