@@ -6,6 +6,7 @@ pub mod frame;
 mod git_io;
 mod render;
 mod vocabulary;
+pub mod wire;
 mod words;
 
 pub use answer::{Answer, AppDetails, AppRow, ConfigRow, Done, Entry, KeyRow, ProcessRow, ReleaseRow, ServerStatus, VersionInfo, WhoAmI};

@@ -28,15 +28,14 @@ pub fn render_event(event: &Event, json: bool) -> (bool, String) {
 /// Renders an error for stderr: details, the sentence, then what to do next.
 #[must_use]
 pub fn render_error(err: &Error) -> String {
-    let mut text = String::new();
-    for line in err.detail_lines() {
-        text.push_str(&format!("       {line}\n"));
-    }
-    text.push_str(&format!("mini: {}\n", err.sentence()));
-    if let Some(hint) = err.next_step() {
-        text.push_str(&format!("      {hint}\n"));
-    }
-    text
+    let details = err.detail_lines().iter().map(|line| format!("       {line}"));
+    let sentence = std::iter::once(format!("mini: {}", err.sentence()));
+    let hint = err.next_step().map(|hint| format!("      {hint}"));
+    lines_of(details.chain(sentence).chain(hint))
+}
+
+fn lines_of(lines: impl Iterator<Item = String>) -> String {
+    lines.fold(String::new(), |text, line| text + &line + "\n")
 }
 
 fn line_of_json(value: &impl serde::Serialize) -> String {
@@ -87,7 +86,7 @@ fn text_of(answer: &Answer) -> String {
             }),
         ),
         Answer::Config(rows) if rows.is_empty() => "no config variables: config:set APP KEY=VALUE makes one\n".into(),
-        Answer::Config(rows) => rows.iter().map(|row| format!("{}={}\n", row.name, row.value.as_deref().unwrap_or("••••••••"))).collect(),
+        Answer::Config(rows) => lines_of(rows.iter().map(|row| format!("{}={}", row.name, row.value.as_deref().unwrap_or("••••••••")))),
         Answer::Text(text) => format!("{text}\n"),
         Answer::Releases(rows) if rows.is_empty() => "no releases yet: git push mini main makes the first\n".into(),
         Answer::Releases(rows) => table(
@@ -142,9 +141,7 @@ fn server_status(status: &ServerStatus) -> String {
     let mut rows = vec![("mini", status.version.clone()), ("up", span(status.started_at.age())), ("apps", status.apps.to_string())];
     rows.extend(status.entries.iter().map(|entry| (entry.name.as_str(), entry.value.clone())));
     let mut text = pairs(&rows);
-    for warning in &status.warnings {
-        text.push_str(&format!("! {warning}\n"));
-    }
+    text += &lines_of(status.warnings.iter().map(|warning| format!("! {warning}")));
     text
 }
 
@@ -182,7 +179,7 @@ fn span(length: Duration) -> String {
 
 fn pairs(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    rows.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
+    lines_of(rows.iter().map(|(name, value)| format!("{name:<width$}  {value}")))
 }
 
 /// Aligns columns by characters; the last one is left ragged.

@@ -1,0 +1,133 @@
+//! How a call and its reply travel between the command line and the server: frames over a stream.
+//!
+//! The client sends one `C` (a [`Request`] in JSON), then `I` frames of input and an `E`; the server answers with one `V`
+//! (an [`Answer`]) or any number of `L` (an [`Event`]), and always one `X` (an [`End`]). A client that closes has left.
+
+use std::io;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::call::{End, Event, Reply, Terminal};
+use super::frame::Frame;
+use super::{Answer, Command};
+use crate::error::{Error, Result};
+
+/// The version of this protocol; a server refuses another one in words.
+pub const PROTOCOL: u32 = 1;
+
+pub const REQUEST: u8 = b'C';
+pub const INPUT: u8 = b'I';
+pub const INPUT_END: u8 = b'E';
+const VALUE: u8 = b'V';
+const LINE: u8 = b'L';
+const END: u8 = b'X';
+
+/// The first frame of a client.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request {
+    pub protocol: u32,
+    pub command: Command,
+    pub terminal: Option<Terminal>,
+}
+
+/// What the client receives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    Value(Answer),
+    Event(Event),
+    End(End),
+}
+
+// === impl Request ===
+
+impl Request {
+    pub fn to_frame(&self) -> Frame {
+        frame_of(REQUEST, self)
+    }
+
+    /// Parses the first frame. Errors: `Usage`, in words that tell an old client from an old server.
+    pub fn from_frame(frame: &Frame) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            protocol: u32,
+        }
+        let not_ours = || Error::usage("the server did not understand this client");
+        if frame.kind != REQUEST {
+            return Err(not_ours());
+        }
+        let head: Head = parse(frame).map_err(|err| not_ours().because(err))?;
+        if head.protocol != PROTOCOL {
+            return Err(Error::usage(format!("the client speaks protocol {}, the server {PROTOCOL}", head.protocol))
+                .hint("use the same version on both sides"));
+        }
+        parse(frame).map_err(|err| not_ours().because(err).hint("use the same version on both sides"))
+    }
+}
+
+/// Sends a reply to its end; an error of the call itself becomes the end's.
+pub async fn send_reply(reply: Result<Reply>, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    let result = match reply {
+        Err(err) => Err(err),
+        Ok(Reply::Value(answer)) => frame_of(VALUE, &answer).write(to).await.map(|()| Ok(()))?,
+        Ok(Reply::Lines(mut lines)) => loop {
+            match lines.recv().await {
+                Some(Ok(event)) => frame_of(LINE, &event).write(to).await?,
+                Some(Err(err)) => break Err(err),
+                None => break Ok(()),
+            }
+        },
+    };
+    frame_of(END, &End::of(&result)).write(to).await
+}
+
+/// Receives the next part of a reply. Errors: the connection was cut, or something else than a server answers.
+pub async fn receive(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Received> {
+    let Some(frame) = Frame::read(from).await? else { return Err(io::ErrorKind::UnexpectedEof.into()) };
+    match frame.kind {
+        VALUE => parse(&frame).map(Received::Value),
+        LINE => parse(&frame).map(Received::Event),
+        END => parse(&frame).map(Received::End),
+        kind => Err(io::Error::new(io::ErrorKind::InvalidData, format!("an unknown frame of kind {kind}"))),
+    }
+}
+
+fn frame_of(kind: u8, value: &impl Serialize) -> Frame {
+    Frame::new(kind, serde_json::to_vec(value).expect("calls and replies hold nothing that JSON cannot"))
+}
+
+fn parse<T: DeserializeOwned>(frame: &Frame) -> io::Result<T> {
+    serde_json::from_slice(&frame.payload).map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_that_fails_ends_with_its_error() {
+        let (sender, lines) = mpsc::channel(4);
+        sender.send(Ok(Event::Talk("building".into()))).await.unwrap();
+        sender.send(Err(Error::busy("somebody else deploys").hint("wait"))).await.unwrap();
+        drop(sender);
+
+        let mut wire = Vec::new();
+        send_reply(Ok(Reply::Lines(lines)), &mut wire).await.unwrap();
+        let mut reader = wire.as_slice();
+
+        assert_eq!(receive(&mut reader).await.unwrap(), Received::Event(Event::Talk("building".into())));
+        let Received::End(end) = receive(&mut reader).await.unwrap() else { panic!("no end") };
+        assert_eq!(end.code, 5);
+        assert_eq!(end.into_result().unwrap_err().next_step(), Some("wait"));
+    }
+
+    #[test]
+    fn another_protocol_and_nonsense_are_refused_in_words() {
+        for payload in [&b"{\"protocol\":9,\"command\":\"new-thing\"}"[..], b"{}", b"\xff", b"{\"protocol\":1,\"command\":\"nonsense\"}"] {
+            assert!(Request::from_frame(&Frame::new(REQUEST, payload)).is_err());
+        }
+    }
+}
