@@ -1,1 +1,153 @@
-//! (room deploy)
+//! The story of a release: queue → build → start → probe → store → switch → drain → retire, with its journal.
+//!
+//! The only writer of releases and routes. A *source* (a push, a rebuild) is built under the push turn; everything that
+//! makes a release (it, a config change, a rollback) then takes the release turn for number, start, probe and switch.
+
+mod build;
+mod change;
+mod destroy;
+mod environment;
+mod explain;
+mod names;
+mod prove;
+mod push;
+mod ready;
+mod recover;
+mod retention;
+mod retire;
+mod switch;
+mod talk;
+mod turns;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::config::Settings;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::git::Git;
+use crate::logs::{LogLine, Logs, Source};
+use crate::model::{AppId, ContainerId, Stamp};
+use crate::route::Routes;
+use crate::store::{App, Store};
+
+pub use change::{Change, ConfigChange};
+pub use environment::Config;
+pub use names::friendly_name;
+pub use push::Target;
+pub use talk::Talk;
+
+/// The rooms that a deploy works with.
+pub struct Rooms {
+    pub settings: Settings,
+    pub store: Store,
+    pub engine: Engine,
+    pub git: Git,
+    pub routes: Routes,
+    pub logs: Logs,
+    /// Where HTTP really listens: URLs are printed with it.
+    pub http_port: u16,
+}
+
+/// The handle through which releases are made; a cheap clone.
+#[derive(Clone)]
+pub struct Deployer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    rooms: Rooms,
+    turns: turns::Turns,
+    drains: switch::Drains,
+    builders: Arc<Semaphore>,
+    /// What goes on after its caller has been answered: draining, retiring, start-up repairs.
+    background: TaskTracker,
+    /// Counts the starts of containers, so that a log follower notices new ones.
+    starts: watch::Sender<u64>,
+}
+
+// === impl Deployer ===
+
+impl Deployer {
+    #[must_use]
+    pub fn new(rooms: Rooms) -> Self {
+        let builders = Arc::new(Semaphore::new(rooms.settings.builds));
+        let inner = Inner {
+            rooms,
+            turns: turns::Turns::default(),
+            drains: switch::Drains::default(),
+            builders,
+            background: TaskTracker::new(),
+            starts: watch::Sender::new(0),
+        };
+        Deployer { inner: Arc::new(inner) }
+    }
+
+    /// Cancels every deploy that has not begun its switch.
+    pub fn cancel_all(&self, reason: &str) {
+        self.inner.turns.cancel_all(reason);
+    }
+
+    /// Waits for background work, at most `grace`; what is left is repaired at the next start.
+    pub async fn settle(&self, grace: Duration) {
+        self.inner.background.close();
+        if tokio::time::timeout(grace, self.inner.background.wait()).await.is_err() {
+            tracing::info!(tasks = self.inner.background.len(), "old releases are left to the next start");
+        }
+    }
+
+    /// Returns a counter that changes whenever a container was started.
+    #[must_use]
+    pub fn starts(&self) -> watch::Receiver<u64> {
+        self.inner.starts.subscribe()
+    }
+
+    #[must_use]
+    pub fn rooms(&self) -> &Rooms {
+        &self.inner.rooms
+    }
+
+    /// Runs work that outlives its caller; `settle` waits for it.
+    pub fn in_background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.inner.background.spawn(work);
+    }
+
+    /// Where sources are spooled; emptied at each start.
+    fn tmp(&self) -> std::path::PathBuf {
+        self.rooms().settings.data.join("tmp")
+    }
+
+    /// Asks the git room, which blocks on files, from a thread that may.
+    async fn git<T: Send + 'static>(&self, work: impl FnOnce(&Git) -> Result<T> + Send + 'static) -> Result<T> {
+        let git = self.rooms().git.clone();
+        let done = tokio::task::spawn_blocking(move || work(&git)).await;
+        done.map_err(|err| Error::failed("the repository could not be read").because(err))?
+    }
+
+    /// Makes another branch the one that deploys; the next push of it is then no longer refused.
+    pub async fn set_deploy_branch(&self, app: &App, branch: &str) -> Result<()> {
+        let _turn = self.inner.turns.release(&app.id).await;
+        self.rooms().store.set_deploy_branch(app.id.clone(), branch.to_owned()).await
+    }
+
+    /// Writes into an app's log that one of its processes died.
+    pub async fn note_death(&self, container: &ContainerId, exit_code: i64, oom: bool) -> Result<()> {
+        let live = self.rooms().store.live_releases().await?;
+        let Some(release) = live.iter().find(|release| release.container.as_ref() == Some(container)) else { return Ok(()) };
+        let why = if oom { "it ran out of memory".to_owned() } else { format!("exit code {exit_code}") };
+        tracing::warn!(app.id = %release.app, release.version = %release.version, exit_code, oom, "a live process died");
+        self.note(&release.app, "release", &format!("{} of {} died ({why}); it is started again", prove::WEB, release.version)).await;
+        Ok(())
+    }
+
+    /// Appends a line of mini's own to an app's log. A full disk must not stop a deploy: it is told once, by `logs`.
+    async fn note(&self, app: &AppId, process: &str, text: &str) {
+        let line = LogLine::new(Stamp::now(), Source::mini(process), text);
+        if let Err(err) = self.inner.rooms.logs.append(app.clone(), line).await {
+            tracing::warn!(app.id = %app, ?err, "a line could not be added to the app's log");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Releases without a push: config changes, rollbacks, rebuilds. They go through the same gate.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use super::prove::Recipe;
+use super::turns::{Attempt, ReleaseTurn};
+use super::{Config, Deployer, Talk};
+use crate::error::{Error, Result};
+use crate::git::branch_ref;
+use crate::model::limits::MAX_CONFIG_VALUES;
+use crate::model::{AppId, ConfigName, ReleaseKind, ReleaseState, Secret, Stage, Version};
+use crate::store::{App, DeployId, NewDeploy, Release};
+
+/// A change to an app that makes a release.
+pub enum Change {
+    Config(ConfigChange),
+    /// To this release, or to the one that was live before the present one.
+    Rollback(Option<Version>),
+    Rebuild {
+        no_cache: bool,
+    },
+}
+
+/// A change to an app's config variables.
+pub enum ConfigChange {
+    Set(Vec<(ConfigName, Secret)>),
+    Unset(Vec<ConfigName>),
+}
+
+/// What a recipe takes from an earlier release.
+struct Base {
+    release: Release,
+    config: Config,
+    kind: ReleaseKind,
+    description: String,
+}
+
+// === impl ConfigChange ===
+
+impl ConfigChange {
+    /// Applies the change; `None` when it changes nothing. Errors: `NotFound` for unsetting what is not there, `Usage` for too many.
+    fn apply(&self, mut config: Config) -> Result<Option<Config>> {
+        let before = config.clone();
+        match self {
+            ConfigChange::Set(pairs) => config.extend(pairs.iter().cloned()),
+            ConfigChange::Unset(names) => {
+                for name in names {
+                    if config.remove(name).is_none() {
+                        return Err(
+                            Error::not_found(format!("there is no config variable `{name}`")).hint("see the names: ssh mini config APP")
+                        );
+                    }
+                }
+            }
+        }
+        if config.len() > MAX_CONFIG_VALUES {
+            return Err(Error::usage(format!("an app has at most {MAX_CONFIG_VALUES} config variables")));
+        }
+        Ok((config != before).then_some(config))
+    }
+
+    fn description(&self) -> String {
+        let names = |names: &mut dyn Iterator<Item = &ConfigName>| names.map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        match self {
+            ConfigChange::Set(pairs) => format!("set {}", names(&mut pairs.iter().map(|(name, _)| name))),
+            ConfigChange::Unset(list) => format!("unset {}", names(&mut list.iter())),
+        }
+    }
+}
+
+impl Deployer {
+    /// Makes the change's release. `None`: there was nothing to release (no release yet, or nothing changed), and that is said.
+    pub async fn change(
+        &self,
+        app: &AppId,
+        change: Change,
+        by: &str,
+        talk: &Talk,
+        cancelled: &CancellationToken,
+    ) -> Result<Option<Version>> {
+        let app = self.present(app).await?;
+        match change {
+            Change::Config(change) => self.change_config(app, &change, by, talk, cancelled).await,
+            Change::Rollback(to) => {
+                let turn = self.release_turn(&app.id, talk).await;
+                let base = self.rollback_base(&app, to).await?;
+                self.release_base(app, base, by, turn, talk, cancelled).await.map(Some)
+            }
+            Change::Rebuild { no_cache } => self.rebuild(app, no_cache, by, talk, cancelled).await.map(Some),
+        }
+    }
+
+    async fn change_config(
+        &self,
+        app: App,
+        change: &ConfigChange,
+        by: &str,
+        talk: &Talk,
+        cancelled: &CancellationToken,
+    ) -> Result<Option<Version>> {
+        let turn = self.release_turn(&app.id, talk).await;
+        let store = &self.rooms().store;
+        let Some(config) = change.apply(store.config(app.id.clone()).await?)? else {
+            talk.step("Nothing to change: the config is like that already");
+            return Ok(None);
+        };
+        super::environment::port(&config, &[])?;
+        let Some(release) = self.live_release(&app.id).await? else {
+            store.replace_config(app.id.clone(), config).await?;
+            talk.step(format!("Saved for `{}`: its first release will have it", app.name));
+            return Ok(None);
+        };
+        let base = Base { release, config, kind: ReleaseKind::Config, description: change.description() };
+        self.release_base(app, base, by, turn, talk, cancelled).await.map(Some)
+    }
+
+    async fn rollback_base(&self, app: &App, to: Option<Version>) -> Result<Base> {
+        let store = &self.rooms().store;
+        let see = format!("ssh mini releases {}", app.name);
+        let releases = store.releases(app.id.clone()).await?;
+        let was_live = |release: &&Release| release.live_at.is_some() && release.state != ReleaseState::Live;
+        let target = match to {
+            Some(version) => releases.into_iter().find(|release| release.version == version),
+            None => releases.iter().filter(was_live).max_by_key(|release| release.live_at).cloned(),
+        };
+        let Some(release) = target else {
+            let what = to
+                .map_or_else(|| "there is no earlier release to go back to".to_owned(), |version| format!("there is no release {version}"));
+            return Err(Error::not_found(what).hint(see));
+        };
+        let version = release.version;
+        if release.state == ReleaseState::Live {
+            return Err(Error::usage(format!("{version} is what is live")).hint(see));
+        }
+        if release.live_at.is_none() {
+            return Err(Error::usage(format!("{version} never went live")).hint(see));
+        }
+        if self.rooms().engine.image(release.image.as_str()).await.is_err() {
+            return Err(Error::not_found(format!("the image of {version} is no longer kept")).hint("push that commit again"));
+        }
+        let config = store.release_config(app.id.clone(), version).await?;
+        Ok(Base { release, config, kind: ReleaseKind::Rollback, description: format!("rollback to {version}") })
+    }
+
+    async fn release_base(
+        &self,
+        app: App,
+        base: Base,
+        by: &str,
+        turn: ReleaseTurn,
+        talk: &Talk,
+        cancelled: &CancellationToken,
+    ) -> Result<Version> {
+        let begun = Instant::now();
+        let deploy = self.begin(&app, base.kind, base.release.commit.as_ref(), by).await?;
+        let image = self.rooms().engine.image(base.release.image.as_str()).await?;
+        let recipe = Recipe {
+            deploy,
+            kind: base.kind,
+            commit: base.release.commit,
+            image: base.release.image,
+            image_tag: base.release.image_tag,
+            exposed: image.exposed,
+            by: by.to_owned(),
+            description: base.description,
+            config: base.config,
+            app,
+        };
+        let (app, commit) = (recipe.app.clone(), recipe.commit.clone());
+        let version = self.journaled(deploy, self.prove_and_switch(recipe, turn, begun, talk, cancelled)).await?;
+        // A rollback moves the branch with it, or pushing the rolled-back commit again would be "up to date".
+        if let Some(commit) = commit {
+            self.follow(&app, &commit).await;
+        }
+        Ok(version)
+    }
+
+    async fn prove_and_switch(
+        &self,
+        recipe: Recipe,
+        turn: ReleaseTurn,
+        begun: Instant,
+        talk: &Talk,
+        cancelled: &CancellationToken,
+    ) -> Result<Version> {
+        let proven = self.prove(recipe, turn, talk, cancelled).await?;
+        if cancelled.is_cancelled() {
+            self.abandon(proven, "cancelled before the switch").await;
+            return Err(Error::busy("cancelled before the switch"));
+        }
+        self.switch(proven, None, begun, talk).await
+    }
+
+    async fn rebuild(&self, app: App, no_cache: bool, by: &str, talk: &Talk, cancelled: &CancellationToken) -> Result<Version> {
+        let begun = Instant::now();
+        let Some(commit) = self.live_release(&app.id).await?.and_then(|release| release.commit) else {
+            return Err(Error::not_found(format!("`{}` has no commit to build", app.name)).hint("git push mini main"));
+        };
+        let attempt = Attempt::new();
+        let turn =
+            self.inner.turns.push(&app.id, Arc::clone(&attempt), &format!("superseded by a rebuild of {} ({by})", commit.short())).await?;
+        let deploy = self.begin(&app, ReleaseKind::Rebuild, Some(&commit), by).await?;
+        let work = async {
+            talk.step(format!("Rebuilding {} ({})", app.name, commit.short()));
+            let context = self.rooms().git.spool(&app.id, None, &commit, &self.tmp(), attempt.token()).await?;
+            self.rooms().store.advance(deploy, Stage::Sourced).await?;
+            let built = self.build(&app, deploy, context, no_cache, talk, attempt.token()).await?;
+            let release_turn = self.release_turn(&app.id, talk).await;
+            let recipe = Recipe {
+                app: app.clone(),
+                deploy,
+                kind: ReleaseKind::Rebuild,
+                commit: Some(commit.clone()),
+                image: built.image,
+                image_tag: built.tag,
+                exposed: built.exposed,
+                by: by.to_owned(),
+                description: format!("rebuild of {}", commit.short()),
+                config: self.rooms().store.config(app.id.clone()).await?,
+            };
+            let proven = self.prove(recipe, release_turn, talk, attempt.token()).await?;
+            if let Err(err) = attempt.begin_switch() {
+                self.abandon(proven, err.sentence()).await;
+                return Err(err);
+            }
+            self.switch(proven, None, begun, talk).await
+        };
+        let left = async {
+            cancelled.cancelled().await;
+            attempt.cancel("cancelled before the switch");
+            std::future::pending::<()>().await;
+        };
+        let result = tokio::select! {
+            result = self.journaled(deploy, work) => result,
+            () = left => Err(attempt.why()),
+        };
+        drop(turn);
+        result.map_err(|err| if attempt.token().is_cancelled() { attempt.why() } else { err })
+    }
+
+    /// Reads the app anew; it may have been destroyed since the caller was let in.
+    async fn present(&self, app: &AppId) -> Result<App> {
+        self.rooms().store.app(app.clone()).await
+    }
+
+    /// Returns the release that serves now.
+    pub async fn live_release(&self, app: &AppId) -> Result<Option<Release>> {
+        let Some(version) = self.present(app).await?.current_version else { return Ok(None) };
+        self.rooms().store.release(app.clone(), version).await.map(Some)
+    }
+
+    pub(super) async fn release_turn(&self, app: &AppId, talk: &Talk) -> ReleaseTurn {
+        if self.inner.turns.is_releasing(app) {
+            talk.step("Waiting for another release of this app");
+        }
+        self.inner.turns.release(app).await
+    }
+
+    pub(super) async fn begin(&self, app: &App, kind: ReleaseKind, commit: Option<&crate::model::CommitId>, by: &str) -> Result<DeployId> {
+        let new = NewDeploy { app: app.id.clone(), kind, commit: commit.cloned(), by: by.to_owned(), message: None };
+        self.rooms().store.begin_deploy(new).await
+    }
+
+    /// Runs a deploy's work and writes its failure into the journal.
+    pub(super) async fn journaled<T>(&self, deploy: DeployId, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let result = work.await;
+        if let Err(err) = &result
+            && let Err(broken) = self.rooms().store.fail(deploy, err.sentence().to_owned()).await
+        {
+            tracing::error!(%deploy, err = ?broken, "a failed deploy could not be journaled");
+        }
+        result
+    }
+
+    /// Moves the deploy branch to what is live now.
+    pub(super) async fn follow(&self, app: &App, commit: &crate::model::CommitId) {
+        let Ok(app) = self.rooms().store.app(app.id.clone()).await else { return };
+        let Some(branch) = app.deploy_branch else { return };
+        let (id, commit) = (app.id, commit.clone());
+        if let Err(err) = self.git(move |git| git.set_ref(&id, &branch_ref(&branch), &commit)).await {
+            tracing::error!(app.name = %app.name, ?err, "the deploy branch could not follow; the next start moves it");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(pairs: &[(&str, &str)]) -> Config {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), Secret::new((*value).to_owned()))).collect()
+    }
+
+    #[test]
+    fn setting_what_is_set_changes_nothing_and_unsetting_what_is_not_is_an_error() {
+        let set = |value: &str| ConfigChange::Set(vec![("A".parse().unwrap(), Secret::new(value.to_owned()))]);
+        let unset = |name: &str| ConfigChange::Unset(vec![name.parse().unwrap()]);
+
+        assert!(set("1").apply(config(&[("A", "1")])).unwrap().is_none());
+        assert_eq!(set("2").apply(config(&[("A", "1")])).unwrap(), Some(config(&[("A", "2")])));
+        assert_eq!(unset("A").apply(config(&[("A", "1"), ("B", "2")])).unwrap(), Some(config(&[("B", "2")])));
+        assert!(unset("C").apply(config(&[("A", "1")])).is_err());
+    }
+
+    #[test]
+    fn a_description_names_variables_and_never_values() {
+        let change = ConfigChange::Set(vec![("TOKEN".parse().unwrap(), Secret::new("s3cret".into()))]);
+
+        assert_eq!(change.description(), "set TOKEN");
+    }
+}

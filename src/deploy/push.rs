@@ -1,0 +1,272 @@
+//! One `git push`: proven in `pre-receive` while all can be thrown away, switched in `update` when git has stored it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::prove::{Proven, Recipe};
+use super::turns::{Attempt, PushTurn};
+use super::{Deployer, Talk};
+use crate::command::GitIo;
+use crate::error::{Error, Kind, Result};
+use crate::git::{Git, HookOutput, PushHandler, PushOptions, PushPlan, PushRequest, RefUpdate, Verdict};
+use crate::model::{AppId, AppName, CommitId, ReleaseKind, Stage};
+use crate::store::{App, DeployId};
+
+/// Where a push goes.
+pub enum Target {
+    Existing(App),
+    /// A free name; the app is created when something deployable has arrived.
+    New(AppName),
+}
+
+/// A push in progress.
+struct Push {
+    deployer: Deployer,
+    by: String,
+    id: AppId,
+    name: AppName,
+    app: Option<App>,
+    begun: Instant,
+    attempt: Arc<Attempt>,
+    /// `-o detach`: a client that leaves does not cancel.
+    detached: Arc<AtomicBool>,
+    turn: Option<PushTurn>,
+    planned: Option<Planned>,
+    proven: Option<Proven>,
+    is_live: bool,
+}
+
+/// What the rules let through.
+struct Planned {
+    branch: String,
+    commit: CommitId,
+    deploy: DeployId,
+}
+
+impl Deployer {
+    /// Serves one `git push` and returns git's exit code, after receive-pack has ended and nothing of the push is left in the air.
+    pub async fn push(&self, target: Target, by: &str, io: GitIo) -> Result<u32> {
+        let (id, name, app) = match target {
+            Target::Existing(app) => (app.id.clone(), app.name.clone(), Some(app)),
+            Target::New(name) => (AppId::random(), name, None),
+        };
+        let repository = id.clone();
+        self.git(move |git| git.create(&repository)).await?;
+        let (attempt, detached) = (Attempt::new(), Arc::new(AtomicBool::new(false)));
+        let mut push = Push {
+            deployer: self.clone(),
+            by: by.to_owned(),
+            id: id.clone(),
+            name,
+            app,
+            begun: Instant::now(),
+            attempt: attempt.clone(),
+            detached: detached.clone(),
+            turn: None,
+            planned: None,
+            proven: None,
+            is_live: false,
+        };
+        let gone = io.gone.clone();
+        let client_left = async {
+            gone.cancelled().await;
+            if !detached.load(Ordering::Relaxed) {
+                attempt.cancel("cancelled: you left before the switch");
+            }
+            std::future::pending::<()>().await;
+        };
+        let code = tokio::select! {
+            code = self.rooms().git.receive_pack(&id, io, &mut push) => code,
+            () = client_left => Ok(1),
+        };
+        push.finish().await;
+        code
+    }
+}
+
+// === impl Push ===
+
+impl PushHandler for Push {
+    async fn pre_receive(&mut self, push: PushRequest, out: HookOutput) -> Verdict {
+        let talk = Talk::new(move |line| out.line(line));
+        match Box::pin(self.prove(push, &talk)).await {
+            Ok(()) => Verdict::Accept,
+            Err(err) => self.refuse(&err, &talk),
+        }
+    }
+
+    async fn update(&mut self, update: RefUpdate, out: HookOutput) -> Verdict {
+        let talk = Talk::new(move |line| out.line(line));
+        match Box::pin(self.switch(&update, &talk)).await {
+            Ok(()) => Verdict::Accept,
+            Err(err) => self.refuse(&err, &talk),
+        }
+    }
+}
+
+impl Push {
+    /// Says why not, and what goes on serving.
+    fn refuse(&self, err: &Error, talk: &Talk) -> Verdict {
+        let err_is_ours = self.attempt.token().is_cancelled();
+        if err_is_ours {
+            talk.error(&self.attempt.why());
+        } else {
+            talk.error(err);
+        }
+        if let Some(live) = self.app.as_ref().and_then(|app| app.current_version) {
+            talk.failure(format!("nothing was changed: {live} keeps serving"));
+        }
+        tracing::info!(app.name = %self.name, by = %self.by, ?err, "a push was refused");
+        Verdict::Reject
+    }
+
+    async fn prove(&mut self, push: PushRequest, talk: &Talk) -> Result<()> {
+        let deployer = self.deployer.clone();
+        let options = PushOptions::parse(&push.options);
+        self.detached.store(options.detach, Ordering::Relaxed);
+        let branch = self.app.as_ref().and_then(|app| app.deploy_branch.clone());
+        let plan = self.plan(&push, branch).await?;
+        talk.step(format!("Receiving {} ({}, {})", self.name, plan.branch, plan.commit.short()));
+        for warning in &options.warnings {
+            talk.detail(format!("warning: {warning}"));
+        }
+        let app = self.enter(&plan, talk).await?;
+        // The one in progress may have moved the branch while this one waited for its turn.
+        let plan = self.plan(&push, app.deploy_branch.clone()).await?;
+        let deploy = deployer.begin(&app, ReleaseKind::Push, Some(&plan.commit), &self.by).await?;
+        self.planned = Some(Planned { branch: plan.branch.clone(), commit: plan.commit.clone(), deploy });
+        let talk = deployer.logged(&app.id, talk);
+        // On the heap: these futures hold a whole build, and tasks poll them on small stacks.
+        let work = Box::pin(self.build_and_prove(app, plan, options, push, deploy, &talk));
+        self.proven = Some(deployer.journaled(deploy, work).await?);
+        Ok(())
+    }
+
+    /// Holds the push against the rules and what the repository says now.
+    async fn plan(&self, push: &PushRequest, branch: Option<String>) -> Result<PushPlan> {
+        let (id, push) = (self.id.clone(), push.clone());
+        let plan = move |git: &Git| {
+            let facts = git.facts(&id, push.quarantine.as_deref(), &push.updates)?;
+            crate::git::plan(&push.updates, branch.as_deref(), &facts)
+        };
+        self.deployer.git(plan).await
+    }
+
+    async fn summary(&self, push: &PushRequest, commit: &CommitId) -> Result<String> {
+        let (id, quarantine, commit) = (self.id.clone(), push.quarantine.clone(), commit.clone());
+        self.deployer.git(move |git| git.summary(&id, quarantine.as_deref(), &commit)).await
+    }
+
+    /// Takes the push turn; the first push to a free name creates the app.
+    async fn enter(&mut self, plan: &PushPlan, talk: &Talk) -> Result<App> {
+        let deployer = self.deployer.clone();
+        let store = &deployer.rooms().store;
+        if self.app.is_none() {
+            let app = store.create_app(self.id.clone(), self.name.clone(), self.by.clone()).await?;
+            deployer.rooms().routes.add_app(app.name.clone(), app.id.clone());
+            talk.step(format!("Created app `{}`", app.name));
+            self.app = Some(app);
+        }
+        let reason = format!("superseded by {} (pushed by {})", plan.commit.short(), self.by);
+        self.turn = Some(deployer.inner.turns.push(&self.id, self.attempt.clone(), &reason).await?);
+        let app = store.app(self.id.clone()).await?;
+        self.app = Some(app.clone());
+        Ok(app)
+    }
+
+    async fn build_and_prove(
+        &self,
+        app: App,
+        plan: PushPlan,
+        options: PushOptions,
+        push: PushRequest,
+        deploy: DeployId,
+        talk: &Talk,
+    ) -> Result<Proven> {
+        let (deployer, cancelled) = (&self.deployer, self.attempt.token());
+        let rooms = deployer.rooms();
+        let context = rooms.git.spool(&app.id, push.quarantine.as_deref(), &plan.commit, &deployer.tmp(), cancelled).await?;
+        rooms.store.advance(deploy, Stage::Sourced).await?;
+        let description = match options.message {
+            Some(message) => message,
+            None => self.summary(&push, &plan.commit).await?,
+        };
+        let built = Box::pin(deployer.build(&app, deploy, context, options.no_cache, talk, cancelled)).await?;
+        let turn = deployer.release_turn(&app.id, talk).await;
+        let recipe = Recipe {
+            deploy,
+            kind: ReleaseKind::Push,
+            description,
+            commit: Some(plan.commit),
+            image: built.image,
+            image_tag: built.tag,
+            exposed: built.exposed,
+            by: self.by.clone(),
+            config: rooms.store.config(app.id.clone()).await?,
+            app,
+        };
+        Box::pin(deployer.prove(recipe, turn, talk, cancelled)).await
+    }
+
+    async fn switch(&mut self, update: &RefUpdate, talk: &Talk) -> Result<()> {
+        let (Some(proven), Some(planned)) = (self.proven.take(), self.planned.as_ref()) else {
+            return Err(Error::failed("git wants to store something that was not proven"));
+        };
+        let expected = update.name == format!("refs/heads/{}", planned.branch) && update.new.as_ref() == Some(&planned.commit);
+        let begun =
+            if expected { self.attempt.begin_switch() } else { Err(Error::failed("git wants to store something else than was proven")) };
+        if let Err(err) = begun {
+            self.deployer.abandon(proven, err.sentence()).await;
+            return self.deployer.journaled(planned.deploy, async { Err(err) }).await;
+        }
+        let talk = self.deployer.logged(&self.id, talk);
+        let switched = self.deployer.switch(proven, Some(&planned.branch), self.begun, &talk);
+        self.deployer.journaled(planned.deploy, switched).await?;
+        self.is_live = true;
+        Ok(())
+    }
+
+    async fn remove_repository(&self) -> Result<()> {
+        let id = self.id.clone();
+        self.deployer.git(move |git| git.remove(&id)).await
+    }
+
+    /// After receive-pack has ended: throws away what git did not take, moves the ref that git did not move.
+    async fn finish(mut self) {
+        if let (Some(proven), Some(planned)) = (self.proven.take(), &self.planned) {
+            let reason = if self.attempt.token().is_cancelled() { self.attempt.why() } else { Error::failed("git did not store the push") };
+            self.deployer.abandon(proven, reason.sentence()).await;
+            let _ = self.deployer.journaled::<()>(planned.deploy, async { Err(reason) }).await;
+        }
+        if let (true, Some(app), Some(planned)) = (self.is_live, &self.app, &self.planned) {
+            self.deployer.follow(app, &planned.commit).await;
+        }
+        if self.app.is_none()
+            && let Err(err) = self.remove_repository().await
+        {
+            tracing::warn!(?err, "the repository of a push that made no app could not be removed");
+        }
+        if let Some(app) = self.app.as_ref().filter(|_| !self.is_live)
+            && let Err(err) = self.deployer.drop_old_images(app).await
+            && err.kind() != Kind::Unavailable
+        {
+            tracing::warn!(app.name = %app.name, ?err, "images of a failed push could not be removed");
+        }
+    }
+}
+
+impl Deployer {
+    /// Returns a talk that also writes into the app's log, as `mini[build]`.
+    pub fn logged(&self, app: &AppId, talk: &Talk) -> Talk {
+        let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel::<String>();
+        let (deployer, app) = (self.clone(), app.clone());
+        self.inner.background.spawn(async move {
+            while let Some(line) = lines.recv().await {
+                deployer.note(&app, "build", &line).await;
+            }
+        });
+        // The writer ends when the last clone of this talk is dropped.
+        talk.and(move |line| drop(sender.send(line.to_owned())))
+    }
+}

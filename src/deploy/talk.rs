@@ -1,0 +1,61 @@
+//! What a deploy says: to whoever waits for it, live, and to the app's log.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+/// A cheap clone of where a deploy's lines go. `COMMANDS.md` gives the forms: steps, results, details, failures.
+#[derive(Clone)]
+pub struct Talk {
+    sink: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+// === impl Talk ===
+
+impl Talk {
+    pub fn new(sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Talk { sink: Arc::new(sink) }
+    }
+
+    /// Makes a talk that nobody hears, as for what start-up repairs.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self::new(|_| {})
+    }
+
+    /// Returns a talk that also hands each line to `other`.
+    #[must_use]
+    pub fn and(&self, other: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        let first = self.sink.clone();
+        Self::new(move |line| {
+            first(line);
+            other(line);
+        })
+    }
+
+    pub fn step(&self, text: impl Display) {
+        (self.sink)(&format!("-----> {text}"));
+    }
+
+    pub fn result(&self, text: impl Display) {
+        (self.sink)(&format!("=====> {text}"));
+    }
+
+    pub fn detail(&self, text: impl Display) {
+        (self.sink)(&format!("       {text}"));
+    }
+
+    pub fn failure(&self, text: impl Display) {
+        (self.sink)(&format!(" !     {text}"));
+    }
+
+    /// Tells a failure whole: details first, then the cause, then one command to try.
+    pub fn error(&self, err: &crate::error::Error) {
+        for line in err.detail_lines() {
+            self.detail(line);
+        }
+        self.failure(err.sentence());
+        if let Some(hint) = err.next_step() {
+            self.failure(format!("try: {hint}"));
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Who may change an app now: a push turn (one source on its way) and a short release turn.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, Result};
+use crate::model::AppId;
+
+/// The turns of all apps.
+#[derive(Clone, Default)]
+pub struct Turns {
+    apps: Arc<Mutex<HashMap<AppId, Arc<AppTurns>>>>,
+}
+
+#[derive(Default)]
+struct AppTurns {
+    push: Arc<AsyncMutex<()>>,
+    release: Arc<AsyncMutex<()>>,
+    /// The push that arrived last, running or waiting.
+    latest: Mutex<Option<Arc<Attempt>>>,
+}
+
+/// One source on its way to an app; a newer one cancels it until its switch has begun.
+pub struct Attempt {
+    cancelled: CancellationToken,
+    fate: Mutex<Fate>,
+}
+
+#[derive(Default)]
+enum Fate {
+    #[default]
+    Open,
+    Switching,
+    Cancelled(String),
+}
+
+/// The push turn; held until the push has really ended, which for git means: receive-pack has exited.
+pub struct PushTurn {
+    _guard: OwnedMutexGuard<()>,
+}
+
+/// The release turn; held from the number to the switch.
+pub struct ReleaseTurn {
+    _guard: OwnedMutexGuard<()>,
+}
+
+// === impl Turns ===
+
+impl Turns {
+    /// Takes the push turn, cancelling the push in progress with `reason` unless its switch has begun.
+    ///
+    /// Errors: `Busy` with the reason when a newer push, or `attempt`'s own end, came first.
+    pub async fn push(&self, app: &AppId, attempt: Arc<Attempt>, reason: &str) -> Result<PushTurn> {
+        let turns = self.of(app);
+        let before = locked(&turns.latest).replace(attempt.clone());
+        if let Some(before) = before {
+            before.cancel(reason);
+        }
+        tokio::select! {
+            biased;
+            () = attempt.cancelled.cancelled() => Err(attempt.why()),
+            guard = turns.push.clone().lock_owned() => Ok(PushTurn { _guard: guard }),
+        }
+    }
+
+    /// Takes the push turn without being a push: after the one in progress has ended.
+    pub async fn wait_push(&self, app: &AppId) -> OwnedMutexGuard<()> {
+        self.of(app).push.clone().lock_owned().await
+    }
+
+    /// Takes the release turn.
+    pub async fn release(&self, app: &AppId) -> ReleaseTurn {
+        ReleaseTurn { _guard: self.of(app).release.clone().lock_owned().await }
+    }
+
+    /// Tells whether somebody holds the release turn now.
+    pub fn is_releasing(&self, app: &AppId) -> bool {
+        self.of(app).release.try_lock().is_err()
+    }
+
+    /// Cancels every push that has not begun its switch.
+    pub fn cancel_all(&self, reason: &str) {
+        for turns in locked(&self.apps).values() {
+            if let Some(attempt) = locked(&turns.latest).as_ref() {
+                attempt.cancel(reason);
+            }
+        }
+    }
+
+    /// Cancels the push to one app, as before it is destroyed.
+    pub fn cancel(&self, app: &AppId, reason: &str) {
+        if let Some(attempt) = locked(&self.of(app).latest).as_ref() {
+            attempt.cancel(reason);
+        }
+    }
+
+    fn of(&self, app: &AppId) -> Arc<AppTurns> {
+        locked(&self.apps).entry(app.clone()).or_default().clone()
+    }
+}
+
+/// A panic elsewhere does not make these maps wrong: each change is one assignment.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl Attempt ===
+
+impl Attempt {
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Attempt { cancelled: CancellationToken::new(), fate: Mutex::default() })
+    }
+
+    /// Returns the token that ends builds and probes of this attempt.
+    #[must_use]
+    pub fn token(&self) -> &CancellationToken {
+        &self.cancelled
+    }
+
+    /// Cancels the attempt unless its switch has begun.
+    pub fn cancel(&self, reason: &str) {
+        let mut fate = locked(&self.fate);
+        if matches!(*fate, Fate::Open) {
+            *fate = Fate::Cancelled(reason.to_owned());
+            self.cancelled.cancel();
+        }
+    }
+
+    /// Begins the switch: from here on nobody cancels. Errors: `Busy` when somebody already has.
+    pub fn begin_switch(&self) -> Result<()> {
+        let mut fate = locked(&self.fate);
+        match &*fate {
+            Fate::Cancelled(reason) => Err(Error::busy(reason.clone())),
+            Fate::Open | Fate::Switching => {
+                *fate = Fate::Switching;
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns why the attempt was cancelled.
+    #[must_use]
+    pub fn why(&self) -> Error {
+        match &*locked(&self.fate) {
+            Fate::Cancelled(reason) => Error::busy(reason.clone()),
+            Fate::Open | Fate::Switching => Error::busy("the deploy was cancelled"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_newer_push_cancels_the_running_one_and_the_waiting_one() {
+        let (turns, app) = (Turns::default(), AppId::random());
+        let first = Attempt::new();
+        let running = turns.push(&app, first.clone(), "-").await.unwrap();
+
+        let waiting = Attempt::new();
+        let wait = turns.push(&app, waiting.clone(), "superseded by 2222222");
+        tokio::pin!(wait);
+        assert!(futures_util::poll!(&mut wait).is_pending());
+        assert!(first.token().is_cancelled());
+
+        let last = Attempt::new();
+        let newest = turns.push(&app, last.clone(), "superseded by 3333333");
+        tokio::pin!(newest);
+        assert!(futures_util::poll!(&mut newest).is_pending());
+        let err = wait.await.err().unwrap();
+        assert_eq!(err.sentence(), "superseded by 3333333");
+
+        drop(running);
+        assert!(newest.await.is_ok() && last.begin_switch().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_switch_that_has_begun_is_waited_for() {
+        let (turns, app) = (Turns::default(), AppId::random());
+        let attempt = Attempt::new();
+        let switching = turns.push(&app, attempt.clone(), "-").await.unwrap();
+        attempt.begin_switch().unwrap();
+
+        let next = turns.push(&app, Attempt::new(), "superseded");
+        tokio::pin!(next);
+        assert!(futures_util::poll!(&mut next).is_pending());
+
+        assert!(!attempt.token().is_cancelled());
+        drop(switching);
+        assert!(next.await.is_ok());
+    }
+}
