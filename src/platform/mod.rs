@@ -1,1 +1,79 @@
-//! (room platform)
+//! The one desk: permit, then do. Doors hand calls in; verb functions take the permit that only this room can make.
+
+mod apps;
+mod config;
+mod git;
+mod keys;
+mod logs;
+mod permit;
+mod releases;
+mod status;
+
+use std::sync::Arc;
+
+use crate::command::{Call, Command, Reply};
+use crate::deploy::{Deployer, Rooms};
+use crate::error::Result;
+use crate::model::{Caller, Fingerprint, Origin, Stamp};
+
+pub use status::ServerFacts;
+
+/// The desk; a cheap clone.
+#[derive(Clone)]
+pub struct Platform {
+    deployer: Deployer,
+    facts: Arc<ServerFacts>,
+    started_at: Stamp,
+}
+
+// === impl Platform ===
+
+impl Platform {
+    #[must_use]
+    pub fn new(deployer: Deployer, facts: ServerFacts) -> Self {
+        Platform { deployer, facts: Arc::new(facts), started_at: Stamp::now() }
+    }
+
+    fn rooms(&self) -> &Rooms {
+        self.deployer.rooms()
+    }
+
+    /// Returns the caller behind a key that is known here. Doors ask for offered keys and again for the one that signed.
+    pub async fn identify(&self, key: &Fingerprint) -> Result<Option<Caller>> {
+        let known = self.rooms().store.key_by_fingerprint(key.clone()).await?;
+        Ok(known.map(|key| Caller { name: key.name.into(), origin: Origin::Key(key.fingerprint), role: key.role, scope: key.scope }))
+    }
+
+    /// Remembers that a key has logged in just now.
+    pub async fn logged_in(&self, key: &Fingerprint) -> Result<()> {
+        self.rooms().store.touch_key(key.clone()).await
+    }
+
+    /// Checks what the command needs, then does it.
+    pub async fn run(&self, caller: &Caller, call: Call) -> Result<Reply> {
+        let Call { command, input, cancelled, .. } = call;
+        let permit = self.permit(caller, &command.needs()).await?;
+        match command {
+            Command::Apps => self.list_apps(&permit).await,
+            Command::AppsCreate { app } => self.create_app(&permit, app).await,
+            Command::AppsInfo { .. } => self.app_details(&permit).await,
+            Command::AppsSet { options, .. } => self.set_app(&permit, &options).await,
+            Command::AppsDestroy { confirm, .. } => self.destroy_app(&permit, confirm.as_ref()).await,
+            Command::Ps { .. } => self.processes(&permit).await,
+            Command::Logs { follow, lines, .. } => self.logs(&permit, follow, lines as usize, cancelled).await,
+            Command::Config { show, .. } => self.list_config(&permit, show).await,
+            Command::ConfigGet { name, .. } => self.get_config(&permit, &name).await,
+            Command::ConfigSet { assignments, .. } => self.set_config(&permit, assignments, input, cancelled).await,
+            Command::ConfigUnset { names, .. } => Ok(self.unset_config(&permit, names, cancelled)),
+            Command::Releases { lines, .. } => self.list_releases(&permit, lines as usize).await,
+            Command::Rollback { version, .. } => Ok(self.roll_back(&permit, version, cancelled)),
+            Command::Rebuild { no_cache, .. } => Ok(self.rebuild(&permit, no_cache, cancelled)),
+            Command::Keys => self.list_keys(&permit).await,
+            Command::KeysAdd { name, role, apps, .. } => self.add_key(&permit, name, role, &apps, input).await,
+            Command::KeysRemove { key } => self.remove_key(&permit, &key).await,
+            Command::Whoami => self.who_am_i(&permit).await,
+            Command::Status => self.status(&permit).await,
+            Command::Version => Ok(Self::version(&permit)),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Verbs about apps as a whole.
+
+use super::Platform;
+use super::permit::Permit;
+use crate::command::{Answer, AppDetails, AppRow, Done, ProcessRow, Reply};
+use crate::deploy::friendly_name;
+use crate::error::{Error, Kind, Result};
+use crate::model::{AppId, AppName};
+use crate::store::{App, Release};
+
+/// How often a made-up name may be taken before somebody should choose.
+const NAME_TRIES: usize = 20;
+
+impl Platform {
+    pub(super) async fn list_apps(&self, permit: &Permit) -> Result<Reply> {
+        let mut rows = Vec::new();
+        for app in self.rooms().store.apps().await? {
+            if permit.caller().scope.reaches(&app.id) {
+                let release = self.deployer.live_release(&app.id).await?;
+                let state = self.state_of(release.as_ref()).await;
+                let released_at = release.as_ref().and_then(|release| release.live_at);
+                rows.push(AppRow { url: self.url_of(&app), release: app.current_version, state, released_at, name: app.name });
+            }
+        }
+        Ok(Reply::Value(Answer::Apps(rows)))
+    }
+
+    pub(super) async fn create_app(&self, permit: &Permit, name: Option<AppName>) -> Result<Reply> {
+        let by = &permit.caller().name;
+        let app = match name {
+            Some(name) => self.create_named(&name, by).await?,
+            None => self.create_friendly(by).await?,
+        };
+        self.rooms().routes.add_app(app.name.clone(), app.id.clone());
+        let name = app.name;
+        let next = vec![format!("git remote add mini {}", self.git_url(&name)), "git push mini main".to_owned()];
+        Ok(Reply::Value(Answer::Done(Done { message: format!("Created app `{name}`."), app: Some(name), next })))
+    }
+
+    async fn create_named(&self, name: &AppName, by: &str) -> Result<App> {
+        self.rooms().store.create_app(AppId::random(), name.clone(), by.to_owned()).await
+    }
+
+    async fn create_friendly(&self, by: &str) -> Result<App> {
+        for _ in 0..NAME_TRIES {
+            match self.create_named(&friendly_name(), by).await {
+                Err(err) if err.kind() == Kind::Busy => {}
+                other => return other,
+            }
+        }
+        Err(Error::busy("every name that came to mind is taken").hint("choose one: apps:create NAME"))
+    }
+
+    pub(super) async fn app_details(&self, permit: &Permit) -> Result<Reply> {
+        let app = permit.app();
+        let release = self.deployer.live_release(&app.id).await?;
+        let image_bytes = match &release {
+            Some(release) => self.rooms().engine.image(release.image.as_str()).await.ok().map(|image| image.size_bytes),
+            None => None,
+        };
+        Ok(Reply::Value(Answer::App(AppDetails {
+            name: app.name.clone(),
+            state: self.state_of(release.as_ref()).await,
+            url: self.url_of(app),
+            git: self.git_url(&app.name),
+            release: app.current_version,
+            commit: release.and_then(|release| release.commit),
+            deploy_branch: app.deploy_branch.clone(),
+            image_bytes,
+            created_at: app.created_at,
+        })))
+    }
+
+    pub(super) async fn set_app(&self, permit: &Permit, options: &[String]) -> Result<Reply> {
+        let app = permit.app();
+        let mut branch = None;
+        for option in options {
+            match option.split_once('=') {
+                Some(("deploy-branch", value @ ("main" | "master"))) => branch = Some(value.to_owned()),
+                Some(("deploy-branch", other)) => {
+                    return Err(Error::usage(format!("the deploy branch is main or master, not `{}`", other.escape_debug()))
+                        .hint("apps:set APP deploy-branch=main"));
+                }
+                _ => {
+                    return Err(Error::usage(format!("`{}` is not an option of an app", option.escape_debug()))
+                        .hint("apps:set APP deploy-branch=main"));
+                }
+            }
+        }
+        let Some(branch) = branch else { return Err(Error::usage("what should be set?").hint("apps:set APP deploy-branch=main")) };
+        self.deployer.set_deploy_branch(app, &branch).await?;
+        let message = format!("`{}` now deploys from {branch}.", app.name);
+        Ok(Reply::Value(Answer::Done(Done { message, app: Some(app.name.clone()), next: Vec::new() })))
+    }
+
+    pub(super) async fn destroy_app(&self, permit: &Permit, confirm: Option<&AppName>) -> Result<Reply> {
+        let app = permit.app();
+        let name = &app.name;
+        if confirm != Some(name) {
+            let sentence = format!("this destroys `{name}` with its releases, config, logs and repository");
+            return Err(Error::usage(sentence).hint(format!("if you mean it: apps:destroy {name} --confirm {name}")));
+        }
+        self.deployer.destroy(app).await?;
+        Ok(Reply::Value(Answer::Done(Done { message: format!("Destroyed app `{name}`."), app: Some(name.clone()), next: Vec::new() })))
+    }
+
+    pub(super) async fn processes(&self, permit: &Permit) -> Result<Reply> {
+        let app = permit.app();
+        let mut rows = Vec::new();
+        for container in self.rooms().engine.list().await?.into_iter().filter(|container| container.app == app.id) {
+            let Some(state) = self.rooms().engine.inspect(&container.id).await? else { continue };
+            let release = self.rooms().store.release(app.id.clone(), container.version).await?;
+            let place = release.address.zip(release.port).map_or_else(|| "-".to_owned(), |(address, port)| format!("{address}:{port}"));
+            rows.push(ProcessRow {
+                process: format!("{}.{}", container.process, container.index),
+                release: container.version,
+                state: process_state(state.running, state.restarting, &release),
+                since: state.started_at,
+                container: container.id,
+                address: place,
+                restarts: u32::try_from(state.restart_count).unwrap_or(u32::MAX),
+            });
+        }
+        rows.sort_by_key(|row| std::cmp::Reverse(row.release));
+        Ok(Reply::Value(Answer::Processes(rows)))
+    }
+
+    async fn state_of(&self, release: Option<&Release>) -> String {
+        let Some(release) = release else { return "no release yet".into() };
+        let Some(container) = &release.container else { return "down".into() };
+        match self.rooms().engine.inspect(container).await {
+            Ok(Some(state)) if state.running => "live".into(),
+            Ok(Some(state)) if state.restarting => "crashing".into(),
+            Ok(_) => "down".into(),
+            Err(_) => "unknown: the engine does not answer".into(),
+        }
+    }
+
+    pub(super) fn url_of(&self, app: &App) -> String {
+        self.rooms().settings.app_url(&app.name, self.rooms().http_port)
+    }
+
+    fn git_url(&self, name: &AppName) -> String {
+        self.facts.git_url(&self.rooms().settings.public_host(), name)
+    }
+}
+
+fn process_state(running: bool, restarting: bool, release: &Release) -> String {
+    match (running, restarting) {
+        (_, true) => "crashing".into(),
+        (true, false) => release.state.to_string(),
+        (false, false) => "down".into(),
+    }
+}

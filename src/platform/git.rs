@@ -1,0 +1,65 @@
+//! The git services: who may push where, and what a first push makes.
+
+use tokio::io::AsyncWriteExt;
+
+use super::Platform;
+use super::permit::{check_role, check_unscoped, no_such_app};
+use crate::command::{GitIo, GitService, render_error};
+use crate::deploy::Target;
+use crate::error::{Error, Result};
+use crate::model::{AppId, AppName, Caller, Role};
+
+/// A git client that was let in.
+enum Admitted {
+    Fetch(AppId),
+    Push(Target),
+}
+
+impl Platform {
+    /// Serves a git service for the repository that the client named; returns the exit code after its last byte.
+    pub async fn git(&self, caller: &Caller, service: GitService, repository: &str, mut io: GitIo) -> u32 {
+        let served = match self.admit(caller, service, repository).await {
+            Ok(Admitted::Fetch(app)) => self.rooms().git.upload_pack(&app, io).await,
+            Ok(Admitted::Push(target)) => self.deployer.push(target, &caller.name, io).await,
+            Err(err) => {
+                tracing::info!(caller.name = %caller.name, ?err, "a git client was refused");
+                let _ = io.stderr.write_all(render_error(&err).as_bytes()).await;
+                let _ = io.stderr.flush().await;
+                return err.exit_code().into();
+            }
+        };
+        served.unwrap_or_else(|err| {
+            tracing::error!(caller.name = %caller.name, ?err, "a git service failed");
+            err.exit_code().into()
+        })
+    }
+
+    async fn admit(&self, caller: &Caller, service: GitService, repository: &str) -> Result<Admitted> {
+        let name: AppName = repository.parse()?;
+        // `view` reads apps and logs, not sources.
+        check_role(caller, Role::Deploy)?;
+        self.rooms().git.program().check()?;
+        match service {
+            GitService::UploadPack => Ok(Admitted::Fetch(self.reachable(caller, &name).await?.id)),
+            GitService::ReceivePack => self.push_target(caller, name).await.map(Admitted::Push),
+        }
+    }
+
+    async fn push_target(&self, caller: &Caller, name: AppName) -> Result<Target> {
+        if let Some(app) = self.rooms().store.app_by_name(name.clone()).await? {
+            if caller.scope.reaches(&app.id) {
+                return Ok(Target::Existing(app));
+            }
+            // Somebody who could create apps would learn that the name is taken anyway; a scoped key learns nothing.
+            return Err(no_such_app(&name));
+        }
+        if check_unscoped(caller).is_err() {
+            return Err(no_such_app(&name));
+        }
+        if !self.rooms().settings.create_on_push {
+            return Err(Error::not_found(format!("app `{name}` does not exist, and pushing does not create apps here"))
+                .hint(format!("create it: ssh mini apps:create {name}")));
+        }
+        Ok(Target::New(name))
+    }
+}

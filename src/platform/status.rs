@@ -1,0 +1,76 @@
+//! How the server is, and which version it is.
+
+use std::net::SocketAddr;
+
+use super::Platform;
+use super::permit::Permit;
+use crate::command::{Answer, Entry, Reply, ServerStatus, VersionInfo};
+use crate::error::Result;
+use crate::git::GitProgram;
+use crate::model::AppName;
+
+/// What was found out at start and does not change.
+#[derive(Clone, Debug)]
+pub struct ServerFacts {
+    pub ssh: SocketAddr,
+    pub http: SocketAddr,
+    pub host_key: String,
+}
+
+// === impl ServerFacts ===
+
+impl ServerFacts {
+    /// Returns the URL of an app's repository; the port is left out where it is ssh's own.
+    #[must_use]
+    pub fn git_url(&self, host: &str, app: &AppName) -> String {
+        match self.ssh.port() {
+            22 => format!("ssh://mini@{host}/{app}"),
+            port => format!("ssh://mini@{host}:{port}/{app}"),
+        }
+    }
+}
+
+impl Platform {
+    pub(super) async fn status(&self, _permit: &Permit) -> Result<Reply> {
+        let rooms = self.rooms();
+        let mut warnings = Vec::new();
+        let engine = match rooms.engine.check().await {
+            Ok(info) => format!("Docker {}", info.version),
+            Err(err) => {
+                warnings.push(told(&err));
+                "does not answer".to_owned()
+            }
+        };
+        let git = match (rooms.git.program(), rooms.git.program().check()) {
+            (GitProgram::Ready { version }, Ok(())) => version,
+            (_, refused) => {
+                warnings.extend(refused.err().as_ref().map(told));
+                "cannot be used".to_owned()
+            }
+        };
+        let entries = [
+            ("ssh", self.facts.ssh.to_string()),
+            ("http", self.facts.http.to_string()),
+            ("host key", self.facts.host_key.clone()),
+            ("engine", engine),
+            ("git", git),
+            ("data", rooms.settings.data.display().to_string()),
+            ("instance", rooms.store.instance().to_string()),
+        ];
+        let entries = entries.into_iter().map(|(name, value)| Entry { name: name.to_owned(), value }).collect();
+        let apps = rooms.store.apps().await?.len();
+        let status = ServerStatus { version: env!("CARGO_PKG_VERSION").to_owned(), started_at: self.started_at, apps, entries, warnings };
+        Ok(Reply::Value(Answer::Status(Box::new(status))))
+    }
+
+    pub(super) fn version(_permit: &Permit) -> Reply {
+        Reply::Value(Answer::Version(VersionInfo { version: env!("CARGO_PKG_VERSION").to_owned() }))
+    }
+}
+
+fn told(err: &crate::error::Error) -> String {
+    match err.next_step() {
+        Some(hint) => format!("{err}: {hint}"),
+        None => err.to_string(),
+    }
+}
