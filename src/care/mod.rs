@@ -1,1 +1,63 @@
-//! care
+//! What nobody calls: watching the engine, so that what should run runs.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
+
+use crate::deploy::Deployer;
+use crate::engine::EngineEvent;
+use crate::error::{Kind, Result};
+
+/// The belt to the events' braces: they get lost while the engine is away.
+const RESYNC_EVERY: Duration = Duration::from_secs(30);
+
+/// How long to wait before an engine that went away is asked again.
+const RECONNECT_AFTER: Duration = Duration::from_secs(1);
+
+/// Watches until `shutdown`; after each (re)connect everything is compared.
+pub async fn run(deployer: Deployer, shutdown: CancellationToken) {
+    let watch = async {
+        loop {
+            if let Err(err) = Box::pin(watch_once(&deployer)).await {
+                let err_is_known = err.kind() == Kind::Unavailable;
+                if err_is_known {
+                    tracing::warn!(%err, "the engine went away");
+                } else {
+                    tracing::error!(?err, "the engine cannot be watched");
+                }
+            }
+            tokio::time::sleep(RECONNECT_AFTER).await;
+        }
+    };
+    shutdown.run_until_cancelled(watch).await;
+}
+
+async fn watch_once(deployer: &Deployer) -> Result<()> {
+    let engine = &deployer.rooms().engine;
+    wait_for_engine(deployer).await;
+    let mut events = engine.events(None);
+    deployer.clean_up().await?;
+    let mut tick = tokio::time::interval(RESYNC_EVERY);
+    tick.tick().await;
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some(Ok(EngineEvent::Removed { .. })) => deployer.resync().await?,
+                // The engine's restart policy brings back what died; a resync would only race with it.
+                Some(Ok(EngineEvent::Died { container, exit_code, oom })) => deployer.note_death(&container, exit_code, oom).await?,
+                Some(Ok(EngineEvent::Started { .. })) => {}
+                Some(Err(err)) => return Err(err),
+                None => return Ok(()),
+            },
+            _ = tick.tick() => deployer.resync().await?,
+        }
+    }
+}
+
+/// Waits quietly: its absence has been told once, and `mini status` tells it whenever asked.
+async fn wait_for_engine(deployer: &Deployer) {
+    while deployer.rooms().engine.check().await.is_err() {
+        tokio::time::sleep(RECONNECT_AFTER).await;
+    }
+}

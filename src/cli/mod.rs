@@ -1,1 +1,78 @@
-//! (room cli)
+//! The command line on the server's own machine: words become a call over the private socket.
+
+mod files;
+mod transport;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use crate::command::{Answer, Asked, Command, parse_words, render_answer, render_error, render_event};
+use crate::config::default_data_dir;
+use crate::error::{Error, Result};
+
+/// Does what the words say and returns the exit code. stdout is data, stderr is talk.
+#[must_use]
+pub fn run(words: &[String]) -> u8 {
+    match ask(words) {
+        Ok(()) => 0,
+        Err(err) => {
+            print_to(&mut std::io::stderr(), &render_error(&err));
+            err.exit_code()
+        }
+    }
+}
+
+fn ask(words: &[String]) -> Result<()> {
+    let (words, input) = files::open_files(words)?;
+    let (command, json) = match parse_words(&words)? {
+        Asked::Help(text) => {
+            print_to(&mut std::io::stdout(), &text);
+            print_to(&mut std::io::stdout(), LOCAL_WORDS);
+            return Ok(());
+        }
+        Asked::Do { command: Command::Version, json } => {
+            let answer = Answer::Version(crate::command::VersionInfo { version: env!("CARGO_PKG_VERSION").into() });
+            print_to(&mut std::io::stdout(), &render_answer(&answer, json));
+            return Ok(());
+        }
+        Asked::Do { command, json } => (confirm(command)?, json),
+    };
+    let socket = data_dir()?.join("mini.sock");
+    let mut show = |received: transport::Shown| match received {
+        transport::Shown::Value(answer) => print_to(&mut std::io::stdout(), &render_answer(&answer, json)),
+        transport::Shown::Event(event) => match render_event(&event, json) {
+            (true, talk) => print_to(&mut std::io::stderr(), &talk),
+            (false, data) => print_to(&mut std::io::stdout(), &data),
+        },
+    };
+    transport::call(&socket, command, input, &mut show)
+}
+
+const LOCAL_WORDS: &str = "\nOn the server itself:\n  server            Run the server (see: mini server --help)\n";
+
+fn data_dir() -> Result<PathBuf> {
+    match std::env::var_os("MINI_DATA").filter(|dir| !dir.is_empty()) {
+        Some(dir) => Ok(dir.into()),
+        None => default_data_dir(),
+    }
+}
+
+/// Asks for the app's name before it is destroyed, if somebody is there to ask.
+fn confirm(command: Command) -> Result<Command> {
+    let Command::AppsDestroy { app, confirm: None } = command else { return Ok(command) };
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(Command::AppsDestroy { app, confirm: None });
+    }
+    print_to(&mut std::io::stderr(), &format!("This destroys `{app}` with its releases, config, logs and repository. Type its name: "));
+    let mut typed = String::new();
+    std::io::stdin().read_line(&mut typed).map_err(|err| Error::failed("the terminal could not be read").because(err))?;
+    let confirm = typed.trim().parse().map_err(|_| Error::failed("not destroyed: this is not its name"))?;
+    Ok(Command::AppsDestroy { app, confirm: Some(confirm) })
+}
+
+/// A reader that went away, as in `mini logs | head`, is no error worth a word.
+fn print_to(stream: &mut impl Write, text: &str) {
+    if stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).is_err() {
+        std::process::exit(0);
+    }
+}

@@ -1,1 +1,110 @@
-//! (room server)
+//! Bind every socket first, recover, serve, drain in order.
+
+mod listen;
+mod setup;
+mod stop;
+
+use std::time::Duration;
+
+use clap::Parser;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::care;
+use crate::config::{DataDir, ServerArgs, Settings};
+use crate::error::{Error, Result};
+use crate::model::limits::SHUTDOWN_GRACE;
+use crate::proxy::Proxy;
+use crate::socket;
+use crate::ssh;
+use crate::ssh::SshServer;
+
+/// Runs the server: SSH, HTTP and a private socket, until SIGTERM or SIGINT
+///
+/// Every flag may also be set in the environment, or in the settings file by its long name.
+/// A flag beats the environment, which beats the file.
+#[derive(Parser)]
+#[command(name = "mini server", version, term_width = 100, hide_possible_values = true)]
+struct Line {
+    #[command(flatten)]
+    args: ServerArgs,
+}
+
+/// Runs `mini server` with its flags and returns the exit code: 0, 75 (locked) or 78 (set-up), 2 for wrong flags.
+#[must_use]
+pub fn main(words: &[String]) -> u8 {
+    let line = match Line::try_parse_from(std::iter::once("mini server".to_owned()).chain(words.iter().cloned())) {
+        Ok(line) => line,
+        Err(err) => {
+            // Help goes to stdout with code 0, wrong flags to stderr with code 2.
+            let _ = err.print();
+            return u8::try_from(err.exit_code()).unwrap_or(2);
+        }
+    };
+    setup::start_logging();
+    match run(&line.args) {
+        Ok(()) => 0,
+        Err(err) => {
+            tracing::debug!(?err, "the server could not run");
+            eprintln!("mini: {}", err.sentence());
+            if let Some(hint) = err.next_step() {
+                eprintln!("      {hint}");
+            }
+            err.exit_code()
+        }
+    }
+}
+
+fn run(args: &ServerArgs) -> Result<()> {
+    let settings = Settings::resolve(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|err| Error::setup("the runtime could not start").because(err))?;
+    runtime.block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> Result<()> {
+    let data = DataDir::open(&settings.data)?;
+    let host_key = ssh::HostKey::load_or_make(&data.path().join("host_key"))?;
+    setup::publish(&data, &host_key)?;
+    let ssh_listener = listen::bind("ssh", &settings.ssh).await?;
+    let http_listener = listen::bind("http", &settings.http).await?;
+    let private = socket::bind(&data.path().join("mini.sock"))?;
+    let addresses = setup::Addresses { ssh: listen::address_of(&ssh_listener)?, http: listen::address_of(&http_listener)? };
+
+    let mut signals = stop::Signals::listen()?;
+    let rooms = setup::open(settings, &data, &addresses, &host_key).await?;
+    setup::announce(&rooms, &addresses, &host_key).await?;
+    Box::pin(rooms.deployer.recover()).await?;
+
+    let tasks = TaskTracker::new();
+    let (doors, edge) = (CancellationToken::new(), CancellationToken::new());
+    let ssh_server = SshServer::new(rooms.platform.clone(), host_key);
+    tasks.spawn(ssh_server.serve(ssh_listener, doors.clone(), SHUTDOWN_GRACE));
+    let sessions = tasks.spawn(socket::serve(private, rooms.platform.clone(), doors.clone(), SHUTDOWN_GRACE));
+    tasks.spawn(Proxy::new(rooms.routes.clone()).serve(http_listener, edge.clone()));
+    tasks.spawn(care::run(rooms.deployer.clone(), doors.clone()));
+    tasks.close();
+    setup::say("ready");
+
+    let signal = signals.next().await;
+    info!(signal, "stopping");
+    let orderly = async {
+        // The proxy goes on while pushes and sessions end: apps are reachable as long as anything can be.
+        doors.cancel();
+        rooms.deployer.cancel_all("mini is restarting: push again");
+        let _ = sessions.await;
+        rooms.deployer.settle(SHUTDOWN_GRACE).await;
+        edge.cancel();
+        tasks.wait().await;
+    };
+    tokio::select! {
+        () = orderly => info!("stopped"),
+        again = signals.next() => info!(signal = again, "stopped at once"),
+        () = tokio::time::sleep(STOP_DEADLINE) => info!("stopped with tasks left"),
+    }
+    Ok(())
+}
+
+/// The end of patience: doors, builds and the proxy each have [`SHUTDOWN_GRACE`].
+const STOP_DEADLINE: Duration = Duration::from_secs(20);

@@ -1,1 +1,120 @@
-//! (room socket)
+//! The private unix socket: the server's own machine speaks frames here, as root or as the server's user.
+
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::io::StreamReader;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::command::frame::Frame;
+use crate::command::wire::{self, Request};
+use crate::command::{Call, Input};
+use crate::error::{Error, Result};
+use crate::model::Caller;
+use crate::platform::Platform;
+
+/// Binds the socket at `path`, in place of one that a killed server left. The data dir's lock must be held.
+pub fn bind(path: &Path) -> Result<UnixListener> {
+    let bad = |err: io::Error| Error::setup(format!("the socket {} cannot be made: {err}", path.display()));
+    match std::fs::remove_file(path) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(bad(err)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(bad)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(bad)?;
+    Ok(listener)
+}
+
+/// Serves the socket until `shutdown`; sessions then get `grace` before they are cut.
+pub async fn serve(listener: UnixListener, platform: Platform, shutdown: CancellationToken, grace: Duration) {
+    let sessions = TaskTracker::new();
+    let cut = CancellationToken::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let session = converse(stream, platform.clone());
+                sessions.spawn(cut.clone().run_until_cancelled_owned(session));
+            }
+            Err(err) => {
+                warn!(%err, "the private socket could not accept");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    sessions.close();
+    if tokio::time::timeout(grace, sessions.wait()).await.is_err() {
+        cut.cancel();
+        sessions.wait().await;
+    }
+}
+
+async fn converse(stream: UnixStream, platform: Platform) {
+    let caller = match peer(&stream) {
+        Ok(caller) => caller,
+        Err(err) => return warn!(?err, "a stranger was at the private socket"),
+    };
+    let (mut reader, mut writer) = stream.into_split();
+    let first = match Frame::read(&mut reader).await {
+        Ok(Some(frame)) => Request::from_frame(&frame),
+        Ok(None) => return,
+        Err(err) => Err(Error::usage("the server did not understand this client").because(err)),
+    };
+    let (sender, chunks) = mpsc::channel(8);
+    let cancelled = CancellationToken::new();
+    let answer = async {
+        let reply = match first {
+            Ok(Request { command, terminal, .. }) => {
+                let input = Input::new(StreamReader::new(ReceiverStream::new(chunks)));
+                platform.run(&caller, Call { command, input, terminal, cancelled: cancelled.clone() }).await
+            }
+            Err(err) => Err(err),
+        };
+        wire::send_reply(reply, &mut writer).await
+    };
+    let listen = async {
+        pump(&mut reader, sender).await;
+        cancelled.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        sent = answer => if let Err(err) = sent { debug!(%err, "the client left before its answer") },
+        () = listen => {}
+    }
+}
+
+/// Only the server's own user and root come in here, and they are admins (unix(7), `SO_PEERCRED`).
+fn peer(stream: &UnixStream) -> Result<Caller> {
+    let uid = stream.peer_cred().map_err(|err| Error::not_allowed("the peer has no credentials").because(err))?.uid();
+    let own = std::fs::metadata("/proc/self").map_or(0, |meta| meta.uid());
+    if uid == 0 || uid == own {
+        Ok(Caller::local())
+    } else {
+        Err(Error::not_allowed(format!("uid {uid} is neither root nor the server's user")))
+    }
+}
+
+/// Hands input to the command; returns when the client has left.
+async fn pump(reader: &mut OwnedReadHalf, sender: mpsc::Sender<io::Result<Bytes>>) {
+    let mut sender = Some(sender);
+    while let Ok(Some(frame)) = Frame::read(reader).await {
+        match (frame.kind, &sender) {
+            // A command that does not read its input is no reason to stop listening for its client.
+            (wire::INPUT, Some(open)) if open.send(Ok(frame.payload.into())).await.is_ok() => {}
+            (wire::INPUT | wire::INPUT_END, _) => sender = None,
+            _ => {}
+        }
+    }
+}

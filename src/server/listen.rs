@@ -1,0 +1,60 @@
+//! Listening sockets, bound before anything else is done.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+use crate::config::Listen;
+use crate::error::{Error, Result};
+
+/// Binds the first of the addresses that this machine has; errors are of kind `Setup` and name the port.
+pub async fn bind(name: &str, listen: &Listen) -> Result<TcpListener> {
+    let mut last = None;
+    for address in &listen.0 {
+        // Without SO_REUSEPORT: a second server on the port must be an error, not a silent half.
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(err) if err.kind() == ErrorKind::AddrInUse => return Err(cannot(name, *address, &err)),
+            Err(err) => last = Some(cannot(name, *address, &err)),
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::setup(format!("there is no address for {name}"))))
+}
+
+/// Returns where a socket really listens, which matters for port 0.
+pub fn address_of(listener: &TcpListener) -> Result<SocketAddr> {
+    listener.local_addr().map_err(|err| Error::setup("a listening socket has no address").because(err))
+}
+
+fn cannot(name: &str, address: SocketAddr, err: &std::io::Error) -> Error {
+    let port = address.port();
+    match err.kind() {
+        ErrorKind::AddrInUse => Error::setup(format!("port {port} for {name} is taken by another program")).hint(format!(
+            "stop it (`ss -ltnp` shows it), or take another port: --{name} :{}",
+            if port < 1024 { port + 8000 } else { port + 1 }
+        )),
+        ErrorKind::PermissionDenied => {
+            Error::setup(format!("port {port} for {name} needs root")).hint(format!("take one above 1023: --{name} :8080"))
+        }
+        _ => Error::setup(format!("{name} cannot listen on {address}: {err}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_is_named_with_a_way_out() {
+        let listen = Listen(vec!["127.0.0.1:0".parse().unwrap()]);
+        let held = bind("http", &listen).await.unwrap();
+        let taken = Listen(vec![address_of(&held).unwrap()]);
+
+        let err = bind("http", &taken).await.unwrap_err();
+
+        assert_eq!(err.exit_code(), 78);
+        assert!(err.sentence().contains("taken"), "{err}");
+        assert!(err.next_step().unwrap().contains("--http"), "{err}");
+    }
+}

@@ -1,0 +1,132 @@
+//! Opens the rooms in order and says what a person needs to know at start.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{DataDir, Settings};
+use crate::deploy::{Deployer, Rooms as DeployRooms};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::git::Git;
+use crate::logs::Logs;
+use crate::model::PublicKey;
+use crate::platform::{Platform, ServerFacts};
+use crate::route::Routes;
+use crate::ssh::HostKey;
+use crate::store::{Admission, Store};
+
+/// Where the server really listens.
+pub struct Addresses {
+    pub ssh: SocketAddr,
+    pub http: SocketAddr,
+}
+
+/// What the server runs on.
+pub struct Rooms {
+    pub deployer: Deployer,
+    pub platform: Platform,
+    pub routes: Routes,
+}
+
+/// Starts logging to stderr; `MINI_LOG` sets the level or a filter, `info` without it.
+pub fn start_logging() {
+    let asked = std::env::var("MINI_LOG").unwrap_or_else(|_| "info".to_owned());
+    // bollard logs the bodies of its requests, and those hold config values; russh tells about every stranger.
+    let filter = EnvFilter::try_new(format!("{asked},bollard=info,hyper=info,h2=info,russh=error"))
+        .unwrap_or_else(|_| EnvFilter::new("info,russh=error"));
+    let started = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+    debug_assert!(started.is_ok(), "logging is started once");
+}
+
+/// Says a line on stdout; a reader that has gone is no reason to stop serving.
+pub fn say(line: &str) {
+    let mut stdout = std::io::stdout();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// Writes the public half of the host key beside it, for whoever wants to pin it.
+pub fn publish(data: &DataDir, host_key: &HostKey) -> Result<()> {
+    let path = data.path().join("host_key.pub");
+    std::fs::write(&path, format!("{}\n", host_key.public_line()))
+        .map_err(|err| Error::setup(format!("{} cannot be written: {err}", path.display())))
+}
+
+pub async fn open(settings: Settings, data: &DataDir, addresses: &Addresses, host_key: &HostKey) -> Result<Rooms> {
+    let path = data.path().to_owned();
+    let opened = tokio::task::spawn_blocking(move || Ok::<_, Error>((Store::open(&path)?, Git::open(&path)?, Logs::open(&path)?)));
+    let (store, git, logs) = opened.await.map_err(|err| Error::setup("the data dir could not be opened").because(err))??;
+    let engine = Engine::new(store.instance().clone(), settings.engine.clone());
+    let domain = settings.domain.as_deref().map(str::parse).transpose()?;
+    let routes = Routes::new(domain.as_ref())?;
+    let facts = ServerFacts { ssh: addresses.ssh, http: addresses.http, host_key: host_key.fingerprint().to_string() };
+    let rooms = DeployRooms { settings, store, engine, git, routes: routes.clone(), logs, http_port: addresses.http.port() };
+    let deployer = Deployer::new(rooms);
+    let platform = Platform::new(deployer.clone(), facts);
+    Ok(Rooms { deployer, platform, routes })
+}
+
+/// Says where the server listens, by which key it is known, who may come in and what is missing.
+pub async fn announce(rooms: &Rooms, addresses: &Addresses, host_key: &HostKey) -> Result<()> {
+    let deploy = rooms.deployer.rooms();
+    say(&format!("mini {}", env!("CARGO_PKG_VERSION")));
+    say(&format!("  ssh       {}", addresses.ssh));
+    say(&format!("  http      {}", addresses.http));
+    say(&format!("  host key  {}", host_key.fingerprint()));
+    say(&format!("  data      {}", deploy.settings.data.display()));
+    admit_admins(&deploy.store, &deploy.settings).await?;
+    if deploy.store.keys().await?.is_empty() {
+        say("no keys yet: let yourself in with `mini keys add NAME FILE --role admin`");
+    }
+    if let Err(err) = deploy.engine.check().await {
+        warn(&err, "apps cannot be built or started until it does");
+    }
+    if let Err(err) = deploy.git.program().check() {
+        warn(&err, "pushes are refused");
+    }
+    Ok(())
+}
+
+fn warn(err: &Error, meaning: &str) {
+    say(&format!("warning: {err}: {meaning}"));
+    if let Some(hint) = err.next_step() {
+        say(&format!("         {hint}"));
+    }
+    tracing::warn!(?err, "{meaning}");
+}
+
+/// Lets in the keys of `--admin-keys FILE` and of `MINI_ADMIN_KEYS`, one `authorized_keys` line each.
+async fn admit_admins(store: &Store, settings: &Settings) -> Result<()> {
+    let mut sources = Vec::new();
+    if let Some(path) = &settings.admin_keys {
+        let text =
+            std::fs::read_to_string(path).map_err(|err| Error::setup(format!("--admin-keys {} cannot be read: {err}", path.display())))?;
+        sources.push((format!("--admin-keys {}", path.display()), text));
+    }
+    if let Ok(text) = std::env::var("MINI_ADMIN_KEYS") {
+        sources.push(("MINI_ADMIN_KEYS".to_owned(), text));
+    }
+    for (source, text) in sources {
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let wrong = |err: Error| {
+                let at = Error::setup(format!("{source}, line {}: {err}", number + 1));
+                match err.next_step() {
+                    Some(hint) => at.hint(hint.to_owned()),
+                    None => at,
+                }
+            };
+            let key = PublicKey::parse(line).map_err(wrong)?;
+            match store.admit_admin_key(key.clone()).await? {
+                Admission::Added(name) => say(&format!("admin `{name}` let in by {source}")),
+                Admission::Present => {}
+                Admission::Removed => say(&format!("{} of {source} was removed with keys:remove and stays out", key.fingerprint())),
+            }
+        }
+    }
+    Ok(())
+}
