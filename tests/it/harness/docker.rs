@@ -1,0 +1,52 @@
+//! What the engine holds of one server, asked with the ordinary client.
+
+use std::process::Command;
+
+/// The engine's things with one `mini.instance` label.
+pub struct Docker {
+    filter: String,
+}
+
+impl Docker {
+    pub fn of_instance(instance: &str) -> Self {
+        assert!(!instance.is_empty(), "the server has no instance yet");
+        Docker { filter: format!("label=mini.instance={instance}") }
+    }
+
+    pub fn containers(&self) -> Vec<String> {
+        lines(&["ps", "-aq", "--no-trunc", "--filter", &self.filter])
+    }
+
+    pub fn images(&self) -> Vec<String> {
+        lines(&["images", "-q", "--no-trunc", "--filter", &self.filter])
+    }
+
+    pub fn networks(&self) -> Vec<String> {
+        lines(&["network", "ls", "-q", "--no-trunc", "--filter", &self.filter])
+    }
+
+    pub fn leftovers(&self) -> Vec<String> {
+        [self.containers(), self.images(), self.networks()].concat()
+    }
+
+    pub fn remove_all(&self) {
+        for (verb, ids) in [(&["rm", "-fv"][..], self.containers()), (&["network", "rm"], self.networks()), (&["rmi", "-f"], self.images())]
+        {
+            if !ids.is_empty() {
+                let _ = Command::new("docker").args(verb).args(ids).output();
+            }
+        }
+    }
+
+    /// `docker inspect -f FORMAT ID`
+    pub fn inspect(id: &str, format: &str) -> String {
+        lines(&["inspect", "-f", format, id]).join("\n")
+    }
+}
+
+#[track_caller]
+fn lines(words: &[&str]) -> Vec<String> {
+    let output = Command::new("docker").args(words).output().unwrap();
+    assert!(output.status.success(), "docker {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}

@@ -1,0 +1,238 @@
+//! `Mini::start()`: a real server on free ports with an admin's key, and what a person does with it.
+
+mod docker;
+mod person;
+mod repo;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub use docker::Docker;
+pub use person::{Person, Said};
+pub use repo::Repo;
+
+/// Waits until `check` gives something, and fails with `what` after the deadline.
+pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A running server with its data dir. Ends with [`Mini::finish`], which asserts that nothing is left.
+pub struct Mini {
+    home: tempfile::TempDir,
+    flags: Vec<String>,
+    server: Option<Child>,
+    pub ssh: SocketAddr,
+    pub http: SocketAddr,
+    /// An admin, let in by `--admin-keys`.
+    pub anna: Person,
+    /// The label `mini.instance` of all that this server makes in the engine.
+    instance: String,
+    finished: bool,
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Mini {
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub fn start_with(flags: &[&str]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let anna = Person::new(home.path(), "anna");
+        std::fs::write(home.path().join("admins"), anna.public_key()).unwrap();
+        let nowhere = "127.0.0.1:0".parse().unwrap();
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut mini = Mini { home, flags, server: None, ssh: nowhere, http: nowhere, anna, instance: String::new(), finished: false };
+        mini.boot();
+        mini
+    }
+
+    /// Starts the server on this data dir, on new free ports.
+    pub fn boot(&mut self) {
+        assert!(self.server.is_none(), "the server already runs");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.home.path().join("server.log")).unwrap();
+        let mut child = self.server_command().stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut said = Vec::new();
+        let mut listens = |name: &str| -> SocketAddr {
+            for line in lines.by_ref() {
+                let line = line.unwrap();
+                said.push(line.clone());
+                if let Some(rest) = line.trim().strip_prefix(name) {
+                    return rest.trim().parse().unwrap_or_else(|_| panic!("no address in {line:?}"));
+                }
+            }
+            panic!(
+                "the server said {said:?} and not where {name} listens; its log: {}",
+                std::fs::read_to_string(self.home.path().join("server.log")).unwrap()
+            )
+        };
+        self.ssh = listens("ssh");
+        self.http = listens("http");
+        assert!(lines.any(|line| line.unwrap() == "ready"), "the server never became ready");
+        self.server = Some(child);
+        let status = self.local(&["status", "--json"]).ok();
+        let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+        let entry = status["entries"].as_array().unwrap().iter().find(|entry| entry["name"] == "instance").unwrap();
+        self.instance = entry["value"].as_str().unwrap().into();
+    }
+
+    /// The command that starts this server, for tests that start it in their own way.
+    pub fn server_command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mini"));
+        command.args(["server", "--ssh", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"]).arg(self.data());
+        command.arg("--admin-keys").arg(self.home.path().join("admins")).args(&self.flags);
+        command.env("MINI_LOG", "debug").env_remove("MINI_DATA");
+        command
+    }
+
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("server.log")).unwrap()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().expect("the server runs").id()
+    }
+
+    /// Runs the command line on the server itself, over the private socket.
+    pub fn local(&self, words: &[&str]) -> Said {
+        self.local_with(words, "")
+    }
+
+    pub fn local_with(&self, words: &[&str], input: &str) -> Said {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mini"));
+        command.args(words).env("MINI_DATA", self.data());
+        Said::by(command, input.as_bytes())
+    }
+
+    /// GETs a path of an app by its `.localhost` name.
+    pub fn get(&self, app: &str, path: &str) -> Answer {
+        self.get_host(&format!("{app}.localhost"), path)
+    }
+
+    pub fn get_host(&self, host: &str, path: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.http).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).unwrap();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status in {text:?}"));
+        Answer { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    /// Ends the server with SIGTERM and waits for it.
+    pub fn stop(&mut self) -> std::process::ExitStatus {
+        let mut child = self.server.take().expect("the server runs");
+        signal(child.id(), "TERM");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            if Instant::now() > deadline {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("the server did not stop; its log: {}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Ends the server with SIGKILL.
+    pub fn kill_9(&mut self) {
+        let mut child = self.server.take().expect("the server runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub fn docker(&self) -> Docker {
+        Docker::of_instance(&self.instance)
+    }
+
+    /// Destroys every app, stops the server and asserts that nothing of it is left anywhere.
+    pub fn finish(mut self) {
+        self.finished = true;
+        let apps = self.local(&["apps", "--json"]);
+        assert_eq!(apps.code, 0, "{apps:?}");
+        let rows: serde_json::Value = serde_json::from_str(&apps.stdout).unwrap();
+        for row in rows.as_array().unwrap() {
+            let name = row["name"].as_str().unwrap();
+            let destroyed = self.local(&["apps:destroy", name, "--confirm", name]);
+            assert_eq!(destroyed.code, 0, "{destroyed:?}");
+        }
+        let docker = self.docker();
+        eventually("containers, networks and images of this server to be gone", || docker.leftovers().is_empty().then_some(()));
+        let pid = self.pid();
+        assert_eq!(children_of(pid), Vec::<u32>::new(), "the server has children left");
+        assert_eq!(leftover_files(&self.data()), Vec::<PathBuf>::new(), "files are left in the data dir");
+        let status = self.stop();
+        assert!(status.success(), "the server ended with {status}");
+        assert!(!self.log().contains("panicked"), "the server panicked: {}", self.log());
+    }
+}
+
+impl Drop for Mini {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        if let Some(mut child) = self.server.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!(
+                "--- the server's log\n{}",
+                self.log().lines().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
+            );
+        }
+        if !self.instance.is_empty() {
+            self.docker().remove_all();
+        }
+    }
+}
+
+pub fn signal(pid: u32, name: &str) {
+    assert!(Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap().success());
+}
+
+pub fn children_of(pid: u32) -> Vec<u32> {
+    let children = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let lists = children.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()).collect()
+}
+
+/// Everything below `repos`, `logs` and `tmp`: all of it belongs to apps.
+pub fn leftover_files(data: &Path) -> Vec<PathBuf> {
+    ["repos", "logs", "tmp"]
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(data.join(folder)).unwrap().flatten().map(|entry| entry.path()))
+        .collect()
+}

@@ -1,0 +1,128 @@
+//! Somebody with an SSH key: words over ssh, pushes and clones with git.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A person's folder: keys and an ssh config of their own.
+pub struct Person {
+    pub name: String,
+    folder: PathBuf,
+}
+
+/// What a program said and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Person {
+    /// Makes a person with a new ed25519 key below `home`.
+    pub fn new(home: &Path, name: &str) -> Self {
+        Self::with_key(home, name, &["-t", "ed25519"])
+    }
+
+    /// Makes a person with a key of `ssh-keygen`'s choosing arguments.
+    pub fn with_key(home: &Path, name: &str, keygen: &[&str]) -> Self {
+        let folder = home.join("people").join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let made = Command::new("ssh-keygen")
+            .args(keygen)
+            .args(["-q", "-N", "", "-C", &format!("{name}@test"), "-f"])
+            .arg(folder.join("key"))
+            .status();
+        assert!(made.unwrap().success());
+        Person { name: name.to_owned(), folder }
+    }
+
+    pub fn public_key(&self) -> String {
+        std::fs::read_to_string(self.folder.join("key.pub")).unwrap()
+    }
+
+    pub fn key_file(&self) -> PathBuf {
+        self.folder.join("key")
+    }
+
+    /// The ssh command with this person's key and nothing of the machine's own configuration.
+    pub fn ssh_command(&self, server: SocketAddr) -> Vec<String> {
+        let mut words: Vec<String> =
+            ["ssh", "-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR", "-o", "IdentitiesOnly=yes"]
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
+        words.extend(["-o".into(), "UserKnownHostsFile=/dev/null".into(), "-o".into(), "BatchMode=yes".into()]);
+        words.extend(["-i".into(), self.key_file().display().to_string(), "-p".into(), server.port().to_string()]);
+        words
+    }
+
+    /// `ssh mini WORDS`
+    pub fn ssh(&self, server: SocketAddr, words: &str) -> Said {
+        self.ssh_with(server, words, "")
+    }
+
+    pub fn ssh_with(&self, server: SocketAddr, words: &str, input: &str) -> Said {
+        let line = self.ssh_command(server);
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]).arg("mini@127.0.0.1");
+        if !words.is_empty() {
+            command.arg(words);
+        }
+        Said::by(command, input.as_bytes())
+    }
+
+    /// Makes a git command run in `folder`, with this person's key.
+    pub fn git(&self, folder: &Path, server: SocketAddr) -> Command {
+        let mut command = Command::new("git");
+        command
+            .current_dir(folder)
+            .env("GIT_SSH_COMMAND", self.ssh_command(server).join(" "))
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1");
+        command
+            .env("GIT_AUTHOR_NAME", &self.name)
+            .env("GIT_AUTHOR_EMAIL", "a@test")
+            .env("GIT_COMMITTER_NAME", &self.name)
+            .env("GIT_COMMITTER_EMAIL", "a@test");
+        command
+    }
+
+    /// `git push URL REFSPEC…`, options first.
+    pub fn push(&self, folder: &Path, server: SocketAddr, app: &str, refspecs: &[&str]) -> Said {
+        let mut command = self.git(folder, server);
+        command.arg("push").arg(format!("ssh://mini@{server}/{app}")).args(refspecs);
+        Said::by(command, b"")
+    }
+}
+
+impl Said {
+    /// Runs a command to its end with `input`.
+    pub fn by(mut command: Command, input: &[u8]) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // A program that does not read its input may end before it is written.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Said { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    /// The lines that the server sent during a push, without git's `remote: ` and trailing blanks.
+    pub fn remote(&self) -> Vec<String> {
+        self.stderr.lines().filter_map(|line| line.strip_prefix("remote: ")).map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    pub fn fails(self, code: i32, sentence: &str) -> Self {
+        assert_eq!(self.code, code, "{}\n{}", self.stdout, self.stderr);
+        assert!(self.stderr.contains(sentence), "not said: {sentence:?}, but:\n{}", self.stderr);
+        self
+    }
+}

@@ -1,0 +1,9 @@
+//! The product as a person meets it: a real server, real git, real ssh, a real engine.
+
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code)]
+mod harness;
+
+mod doors;
+mod pushes;
