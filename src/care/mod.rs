@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::deploy::Deployer;
 use crate::engine::EngineEvent;
 use crate::error::{Kind, Result};
+use crate::model::limits::BUILD_CACHE_BYTES;
 
 /// The belt to the events' braces: they get lost while the engine is away.
 const RESYNC_EVERY: Duration = Duration::from_secs(30);
@@ -15,8 +16,13 @@ const RESYNC_EVERY: Duration = Duration::from_secs(30);
 /// How long to wait before an engine that went away is asked again.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
-/// Watches until `shutdown`; after each (re)connect everything is compared.
+/// The build cache is pruned this often, and first some time after the start: a restart is no moment for it.
+const PRUNE_EVERY: Duration = Duration::from_hours(24);
+const FIRST_PRUNE: Duration = Duration::from_mins(10);
+
+/// Watches and prunes until `shutdown`; after each (re)connect everything is compared.
 pub async fn run(deployer: Deployer, shutdown: CancellationToken) {
+    let prune = prune_daily(&deployer);
     let watch = async {
         loop {
             if let Err(err) = Box::pin(watch_once(&deployer)).await {
@@ -30,14 +36,29 @@ pub async fn run(deployer: Deployer, shutdown: CancellationToken) {
             tokio::time::sleep(RECONNECT_AFTER).await;
         }
     };
-    shutdown.run_until_cancelled(watch).await;
+    tokio::select! {
+        () = watch => {}
+        () = prune => {}
+        () = shutdown.cancelled() => {}
+    }
+}
+
+async fn prune_daily(deployer: &Deployer) {
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + FIRST_PRUNE, PRUNE_EVERY);
+    loop {
+        tick.tick().await;
+        match deployer.rooms().engine.prune_build_cache(BUILD_CACHE_BYTES).await {
+            Ok(bytes) => tracing::info!(bytes, "pruned the build cache"),
+            Err(err) => tracing::warn!(?err, "the build cache could not be pruned"),
+        }
+    }
 }
 
 async fn watch_once(deployer: &Deployer) -> Result<()> {
     let engine = &deployer.rooms().engine;
     wait_for_engine(deployer).await;
     let mut events = engine.events(None);
-    deployer.clean_up().await?;
+    deployer.agree().await?;
     let mut tick = tokio::time::interval(RESYNC_EVERY);
     tick.tick().await;
     loop {

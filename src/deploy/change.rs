@@ -82,6 +82,15 @@ impl Deployer {
         cancelled: &CancellationToken,
     ) -> Result<Option<Version>> {
         let app = self.present(app).await?;
+        let live = app.current_version;
+        let changed = Box::pin(self.make_change(app, change, by, talk, cancelled)).await;
+        if let (Err(_), Some(live)) = (&changed, live) {
+            talk.failure(format!("nothing was changed: {live} keeps serving"));
+        }
+        changed
+    }
+
+    async fn make_change(&self, app: App, change: Change, by: &str, talk: &Talk, cancelled: &CancellationToken) -> Result<Option<Version>> {
         match change {
             Change::Config(change) => self.change_config(app, &change, by, talk, cancelled).await,
             Change::Rollback(to) => {
@@ -89,7 +98,7 @@ impl Deployer {
                 let base = self.rollback_base(&app, to).await?;
                 self.release_base(app, base, by, turn, talk, cancelled).await.map(Some)
             }
-            Change::Rebuild { no_cache } => self.rebuild(app, no_cache, by, talk, cancelled).await.map(Some),
+            Change::Rebuild { no_cache } => Box::pin(self.rebuild(app, no_cache, by, talk, cancelled)).await.map(Some),
         }
     }
 
@@ -186,7 +195,7 @@ impl Deployer {
         talk: &Talk,
         cancelled: &CancellationToken,
     ) -> Result<Version> {
-        let proven = self.prove(recipe, turn, talk, cancelled).await?;
+        let proven = Box::pin(self.prove(recipe, turn, talk, cancelled)).await?;
         if cancelled.is_cancelled() {
             self.abandon(proven, "cancelled before the switch").await;
             return Err(Error::busy("cancelled before the switch"));
@@ -207,7 +216,7 @@ impl Deployer {
             talk.step(format!("Rebuilding {} ({})", app.name, commit.short()));
             let context = self.rooms().git.spool(&app.id, None, &commit, &self.tmp(), attempt.token()).await?;
             self.rooms().store.advance(deploy, Stage::Sourced).await?;
-            let built = self.build(&app, deploy, context, no_cache, talk, attempt.token()).await?;
+            let built = Box::pin(self.build(&app, deploy, context, no_cache, talk, attempt.token())).await?;
             let release_turn = self.release_turn(&app.id, talk).await;
             let recipe = Recipe {
                 app: app.clone(),
@@ -221,7 +230,7 @@ impl Deployer {
                 description: format!("rebuild of {}", commit.short()),
                 config: self.rooms().store.config(app.id.clone()).await?,
             };
-            let proven = self.prove(recipe, release_turn, talk, attempt.token()).await?;
+            let proven = Box::pin(self.prove(recipe, release_turn, talk, attempt.token())).await?;
             if let Err(err) = attempt.begin_switch() {
                 self.abandon(proven, err.sentence()).await;
                 return Err(err);
@@ -233,12 +242,13 @@ impl Deployer {
             attempt.cancel("cancelled before the switch");
             std::future::pending::<()>().await;
         };
+        let work = async { work.await.map_err(|err| attempt.verdict_on(err)) };
         let result = tokio::select! {
             result = self.journaled(deploy, work) => result,
             () = left => Err(attempt.why()),
         };
         drop(turn);
-        result.map_err(|err| if attempt.token().is_cancelled() { attempt.why() } else { err })
+        result
     }
 
     /// Reads the app anew; it may have been destroyed since the caller was let in.

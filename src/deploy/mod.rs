@@ -20,6 +20,7 @@ mod talk;
 mod turns;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -65,6 +66,8 @@ struct Inner {
     builders: Arc<Semaphore>,
     /// What goes on after its caller has been answered: draining, retiring, start-up repairs.
     background: TaskTracker,
+    /// What the last run left has been cleaned up.
+    is_cleaned: AtomicBool,
     /// Counts the starts of containers, so that a log follower notices new ones.
     starts: watch::Sender<u64>,
 }
@@ -82,6 +85,7 @@ impl Deployer {
             builders,
             background: TaskTracker::new(),
             starts: watch::Sender::new(0),
+            is_cleaned: AtomicBool::new(false),
         };
         Deployer { inner: Arc::new(inner) }
     }

@@ -111,7 +111,9 @@ impl Deployer {
         let rooms = self.rooms();
         let app = &recipe.app;
         let network = rooms.engine.ensure_network(&app.id, app.subnet.as_deref()).await?;
-        rooms.store.set_subnet(app.id.clone(), network.subnet()).await?;
+        if app.subnet.as_deref() != Some(&network.subnet()) {
+            rooms.store.set_subnet(app.id.clone(), network.subnet()).await?;
+        }
         let offset = rooms.store.take_address(app.id.clone(), OFFSETS).await?;
         let address = u8::try_from(offset).ok().and_then(|offset| network.address(offset));
         let address = address.ok_or_else(|| Error::failed("the app's network has no such address"))?;

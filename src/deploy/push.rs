@@ -108,12 +108,7 @@ impl PushHandler for Push {
 impl Push {
     /// Says why not, and what goes on serving.
     fn refuse(&self, err: &Error, talk: &Talk) -> Verdict {
-        let err_is_ours = self.attempt.token().is_cancelled();
-        if err_is_ours {
-            talk.error(&self.attempt.why());
-        } else {
-            talk.error(err);
-        }
+        talk.error(err);
         if let Some(live) = self.app.as_ref().and_then(|app| app.current_version) {
             talk.failure(format!("nothing was changed: {live} keeps serving"));
         }
@@ -139,6 +134,7 @@ impl Push {
         let talk = deployer.logged(&app.id, talk);
         // On the heap: these futures hold a whole build, and tasks poll them on small stacks.
         let work = Box::pin(self.build_and_prove(app, plan, options, push, deploy, &talk));
+        let work = async { work.await.map_err(|err| self.attempt.verdict_on(err)) };
         self.proven = Some(deployer.journaled(deploy, work).await?);
         Ok(())
     }
@@ -235,7 +231,7 @@ impl Push {
     /// After receive-pack has ended: throws away what git did not take, moves the ref that git did not move.
     async fn finish(mut self) {
         if let (Some(proven), Some(planned)) = (self.proven.take(), &self.planned) {
-            let reason = if self.attempt.token().is_cancelled() { self.attempt.why() } else { Error::failed("git did not store the push") };
+            let reason = self.attempt.verdict_on(Error::failed("git did not store the push"));
             self.deployer.abandon(proven, reason.sentence()).await;
             let _ = self.deployer.journaled::<()>(planned.deploy, async { Err(reason) }).await;
         }

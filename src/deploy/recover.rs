@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::prove::Recipe;
@@ -16,7 +17,7 @@ const STOPPED: &str = "mini stopped before the switch";
 impl Deployer {
     /// Brings everything to where the rows say it should be, after whatever ended the last server.
     ///
-    /// Live releases are routed first. Without an engine that is all: the rest happens when it answers, by [`Deployer::resync`].
+    /// Live releases are routed first. Without an engine that is all: the rest happens when it answers, by [`Deployer::agree`].
     pub async fn recover(&self) -> Result<()> {
         let rooms = self.rooms();
         self.git(Git::sweep_quarantines).await?;
@@ -35,7 +36,7 @@ impl Deployer {
             let is_live = deploy.stage >= crate::model::Stage::Live;
             if is_live { rooms.store.finish(deploy.id).await? } else { rooms.store.fail(deploy.id, STOPPED.to_owned()).await? }
         }
-        match self.clean_up().await {
+        match self.agree().await {
             Err(err) if err.kind() == Kind::Unavailable => {
                 tracing::warn!("the engine does not answer: what the last run left is cleaned up later");
                 Ok(())
@@ -44,8 +45,20 @@ impl Deployer {
         }
     }
 
-    /// Ends what no row wants any more, then starts what should run and does not.
-    pub async fn clean_up(&self) -> Result<()> {
+    /// Makes the engine agree with the rows: once whole, as what the last run left, later only what should run.
+    pub async fn agree(&self) -> Result<()> {
+        if self.inner.is_cleaned.load(Ordering::Acquire) {
+            return self.resync().await;
+        }
+        self.clean_up().await?;
+        self.inner.is_cleaned.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Ends what the last run left in the middle and what no row wants, then starts what should run and does not.
+    ///
+    /// Not for later: this run's own draining releases would lose their last requests.
+    async fn clean_up(&self) -> Result<()> {
         let rooms = self.rooms();
         let containers = rooms.engine.list().await?;
         for release in rooms.store.unfinished_releases().await? {

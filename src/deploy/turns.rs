@@ -142,6 +142,12 @@ impl Attempt {
         }
     }
 
+    /// Returns the reason of the cancellation in place of what it broke; any other error as it is.
+    #[must_use]
+    pub fn verdict_on(&self, err: Error) -> Error {
+        if self.cancelled.is_cancelled() { self.why().because(err) } else { err }
+    }
+
     /// Returns why the attempt was cancelled.
     #[must_use]
     pub fn why(&self) -> Error {

@@ -43,6 +43,8 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 pub const BUILDS_AT_ONCE: usize = 1;
 /// Distinct images that went live and are kept for `rollback`.
 pub const KEPT_IMAGES: usize = 5;
+/// What the builder may keep for the next builds; pruned daily.
+pub const BUILD_CACHE_BYTES: u64 = 10 * GIB;
 /// Output kept of one build.
 pub const MAX_BUILD_LOG_BYTES: u64 = 10 * MIB;
 /// One line of build or app output; the rest of it is cut.

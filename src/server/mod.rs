@@ -80,7 +80,7 @@ async fn serve(settings: Settings) -> Result<()> {
     let tasks = TaskTracker::new();
     let (doors, edge) = (CancellationToken::new(), CancellationToken::new());
     let ssh_server = SshServer::new(rooms.platform.clone(), host_key);
-    tasks.spawn(ssh_server.serve(ssh_listener, doors.clone(), SHUTDOWN_GRACE));
+    let pushes = tasks.spawn(ssh_server.serve(ssh_listener, doors.clone(), SHUTDOWN_GRACE));
     let sessions = tasks.spawn(socket::serve(private, rooms.platform.clone(), doors.clone(), SHUTDOWN_GRACE));
     tasks.spawn(Proxy::new(rooms.routes.clone()).serve(http_listener, edge.clone()));
     tasks.spawn(care::run(rooms.deployer.clone(), doors.clone()));
@@ -93,7 +93,7 @@ async fn serve(settings: Settings) -> Result<()> {
         // The proxy goes on while pushes and sessions end: apps are reachable as long as anything can be.
         doors.cancel();
         rooms.deployer.cancel_all("mini is restarting: push again");
-        let _ = sessions.await;
+        let _ = tokio::join!(pushes, sessions);
         rooms.deployer.settle(SHUTDOWN_GRACE).await;
         edge.cancel();
         tasks.wait().await;
