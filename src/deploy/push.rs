@@ -10,6 +10,7 @@ use super::{Deployer, Talk};
 use crate::command::GitIo;
 use crate::error::{Error, Kind, Result};
 use crate::git::{Git, HookOutput, PushHandler, PushOptions, PushPlan, PushRequest, RefUpdate, Verdict};
+use crate::model::limits::STORE_DEADLINE;
 use crate::model::{AppId, AppName, CommitId, ReleaseKind, Stage};
 use crate::store::{App, DeployId};
 
@@ -79,6 +80,8 @@ impl Deployer {
         let code = tokio::select! {
             code = self.rooms().git.receive_pack(&id, io, &mut push) => code,
             () = client_left => Ok(1),
+            // Dropping it ends git; a client that does not read must not hold the app's releases.
+            () = attempt.stalled(STORE_DEADLINE) => Ok(1),
         };
         push.finish().await;
         code
@@ -136,6 +139,7 @@ impl Push {
         let work = Box::pin(self.build_and_prove(app, plan, options, push, deploy, &talk));
         let work = async { work.await.map_err(|err| self.attempt.verdict_on(err)) };
         self.proven = Some(deployer.journaled(deploy, work).await?);
+        self.attempt.prove();
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ struct AppTurns {
 /// One source on its way to an app; a newer one cancels it until its switch has begun.
 pub struct Attempt {
     cancelled: CancellationToken,
+    proven: CancellationToken,
     fate: Mutex<Fate>,
 }
 
@@ -112,7 +114,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Attempt {
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::new(Attempt { cancelled: CancellationToken::new(), fate: Mutex::default() })
+        Arc::new(Attempt { cancelled: CancellationToken::new(), proven: CancellationToken::new(), fate: Mutex::default() })
     }
 
     /// Returns the token that ends builds and probes of this attempt.
@@ -121,12 +123,27 @@ impl Attempt {
         &self.cancelled
     }
 
-    /// Cancels the attempt unless its switch has begun.
-    pub fn cancel(&self, reason: &str) {
+    /// Cancels the attempt unless its switch has begun; tells whether it is cancelled now.
+    pub fn cancel(&self, reason: &str) -> bool {
         let mut fate = locked(&self.fate);
         if matches!(*fate, Fate::Open) {
             *fate = Fate::Cancelled(reason.to_owned());
             self.cancelled.cancel();
+        }
+        matches!(*fate, Fate::Cancelled(_))
+    }
+
+    /// Notes that the release answers: from here on only git and its client are waited for.
+    pub fn prove(&self) {
+        self.proven.cancel();
+    }
+
+    /// Waits until git and its client have taken `limit` to store what was proven, and cancels then; never returns if they have not.
+    pub async fn stalled(&self, limit: Duration) {
+        self.proven.cancelled().await;
+        tokio::time::sleep(limit).await;
+        if !self.cancel("cancelled: the proven push was not stored in time") {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -183,6 +200,20 @@ mod tests {
 
         drop(running);
         assert!(newest.await.is_ok() && last.begin_switch().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proven_push_that_nobody_stores_is_cancelled_and_a_switching_one_is_not() {
+        let (stalled, switching) = (Attempt::new(), Attempt::new());
+        stalled.prove();
+        switching.prove();
+        switching.begin_switch().unwrap();
+
+        stalled.stalled(Duration::from_secs(1)).await;
+        let waited = tokio::time::timeout(Duration::from_secs(9), switching.stalled(Duration::from_secs(1))).await;
+
+        assert!(stalled.begin_switch().is_err());
+        assert!(waited.is_err() && !switching.token().is_cancelled());
     }
 
     #[tokio::test]

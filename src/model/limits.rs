@@ -34,6 +34,8 @@ pub const READY_DEADLINE: Duration = Duration::from_mins(1);
 pub const READY_CONFIRM: Duration = Duration::from_millis(250);
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 pub const STOP_GRACE: Duration = Duration::from_secs(30);
+/// Between the proof of a push and its storing, git and its client have this long: other releases of the app wait.
+pub const STORE_DEADLINE: Duration = Duration::from_mins(1);
 /// After a client left, git has this long to end by itself.
 pub const GIT_EXIT_GRACE: Duration = Duration::from_secs(10);
 /// Sessions and requests have this long when the server stops.
