@@ -25,13 +25,13 @@ pub fn render_event(event: &Event, json: bool) -> (bool, String) {
     }
 }
 
-/// Renders an error for stderr: details, the sentence, then what to do next.
+/// Renders an error for stderr: the sentence, its details, then what to do next.
 #[must_use]
 pub fn render_error(err: &Error) -> String {
     let details = err.detail_lines().iter().map(|line| format!("       {line}"));
     let sentence = std::iter::once(format!("mini: {}", err.sentence()));
     let hint = err.next_step().map(|hint| format!("      {hint}"));
-    lines_of(details.chain(sentence).chain(hint))
+    lines_of(sentence.chain(details).chain(hint))
 }
 
 fn lines_of(lines: impl Iterator<Item = String>) -> String {

@@ -1,13 +1,15 @@
 //! From a spooled source to an image: plan, wait for a builder, build, tell the steps.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
 use super::explain::seconds;
 use super::{Deployer, Talk};
-use crate::engine::BuildRequest;
-use crate::error::{Error, Result};
+use crate::engine::{BuildLine, BuildRequest};
+use crate::error::{Error, Kind, Result};
+use crate::model::limits::FAILURE_LOG_LINES;
 use crate::model::{ImageId, Stage};
 use crate::source::Context;
 use crate::store::{App, DeployId};
@@ -17,6 +19,35 @@ pub(super) struct Built {
     pub image: ImageId,
     pub tag: String,
     pub exposed: Vec<u16>,
+}
+
+/// The output lines that the pusher has seen last.
+#[derive(Default)]
+struct Heard(VecDeque<String>);
+
+// === impl Heard ===
+
+impl Heard {
+    fn push(&mut self, line: BuildLine) {
+        if let BuildLine::Output(text) = line {
+            self.0.push_back(text);
+            if self.0.len() > FAILURE_LOG_LINES {
+                self.0.pop_front();
+            }
+        }
+    }
+
+    /// Leaves out of a failure what stands right above it, and says how to see the same failure at home.
+    fn shorten(&self, err: Error) -> Error {
+        if err.kind() != Kind::Failed {
+            return err;
+        }
+        let seen = self.0.iter().rev().zip(err.detail_lines().iter().rev()).all(|(heard, told)| heard == told);
+        let short = Error::failed(err.sentence());
+        let short = if seen { short } else { short.details(err.detail_lines().to_vec()) };
+        let hint = err.next_step().unwrap_or("docker build .   (the same build on your own machine)").to_owned();
+        short.hint(hint).because(err)
+    }
 }
 
 impl Deployer {
@@ -55,7 +86,12 @@ impl Deployer {
             deadline: rooms.settings.build_time,
             cancel: cancelled.clone(),
         };
-        let built = rooms.engine.build(request, |line| talk.detail(line.text())).await?;
+        let mut heard = Heard::default();
+        let say = |line: BuildLine| {
+            talk.detail(line.text());
+            heard.push(line);
+        };
+        let built = rooms.engine.build(request, say).await.map_err(|err| heard.shorten(err))?;
         rooms.store.set_built(deploy, built.id.clone()).await?;
         let cached = format!("{} of {} steps cached", built.cached_steps, built.steps);
         talk.step(format!("Image {} MB in {} ({cached})", megabytes(built.size_bytes), seconds(begun.elapsed())));

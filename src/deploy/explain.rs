@@ -36,8 +36,9 @@ impl Sighting {
             (None, Some(status)) => (format!("{} answered {status} to GET / for {}", self.process, self.waited()), logs),
             (None, None) => self.silent(app, &logs),
         };
-        let log = if self.log.is_empty() { vec!["(it printed nothing)".to_owned()] } else { self.log };
-        Error::failed(sentence).details(log).hint(hint)
+        let head = if self.log.is_empty() { "it printed nothing" } else { "it printed last:" };
+        let log = self.log.into_iter().map(|line| format!("  {line}"));
+        Error::failed(sentence).details(std::iter::once(head.to_owned()).chain(log)).hint(hint)
     }
 
     fn exited(&self, code: i64, oom: bool, logs: &str) -> (String, String) {
@@ -105,7 +106,16 @@ mod tests {
     fn says(sighting: Sighting, sentence: &str, hint: &str) {
         let err = sighting.explain(&"blog".parse().unwrap());
         assert_eq!(err.sentence(), sentence);
+        assert_eq!(err.detail_lines(), ["it printed nothing"]);
         assert!(err.next_step().unwrap().contains(hint), "{:?}", err.next_step());
+    }
+
+    #[test]
+    fn the_last_output_stands_below_the_cause() {
+        let err = Sighting { exit: Some((1, false)), log: vec!["no DATABASE_URL".into()], ..sighting() }.explain(&"blog".parse().unwrap());
+
+        assert_eq!(err.sentence(), "web.1 exited with code 1 after 60.0s");
+        assert_eq!(err.detail_lines(), ["it printed last:", "  no DATABASE_URL"]);
     }
 
     #[test]

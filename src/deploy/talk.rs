@@ -48,12 +48,12 @@ impl Talk {
         (self.sink)(&format!(" !     {text}"));
     }
 
-    /// Tells a failure whole: details first, then the cause, then one command to try.
+    /// Tells a failure whole: the cause, then its details, then one command to try.
     pub fn error(&self, err: &crate::error::Error) {
+        self.failure(err.sentence());
         for line in err.detail_lines() {
             self.detail(line);
         }
-        self.failure(err.sentence());
         if let Some(hint) = err.next_step() {
             self.failure(format!("try: {hint}"));
         }
