@@ -1,18 +1,16 @@
 //! Releases without a push: config changes, rollbacks, rebuilds. They go through the same gate.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
 use super::prove::Recipe;
-use super::turns::{Attempt, ReleaseTurn};
+use super::turns::ReleaseTurn;
 use super::{Config, Deployer, Talk};
 use crate::error::{Error, Result};
-use crate::git::branch_ref;
 use crate::model::limits::MAX_CONFIG_VALUES;
-use crate::model::{AppId, ConfigName, ReleaseKind, ReleaseState, Secret, Stage, Version};
-use crate::store::{App, DeployId, NewDeploy, Release};
+use crate::model::{AppId, ConfigName, ReleaseKind, ReleaseState, Secret, Version};
+use crate::store::{App, Release};
 
 /// A change to an app that makes a release.
 pub enum Change {
@@ -201,98 +199,6 @@ impl Deployer {
             return Err(Error::busy("cancelled before the switch"));
         }
         self.switch(proven, None, begun, talk).await
-    }
-
-    async fn rebuild(&self, app: App, no_cache: bool, by: &str, talk: &Talk, cancelled: &CancellationToken) -> Result<Version> {
-        let begun = Instant::now();
-        let Some(commit) = self.live_release(&app.id).await?.and_then(|release| release.commit) else {
-            return Err(Error::not_found(format!("`{}` has no commit to build", app.name)).hint("git push mini main"));
-        };
-        let attempt = Attempt::new();
-        let turn =
-            self.inner.turns.push(&app.id, Arc::clone(&attempt), &format!("superseded by a rebuild of {} ({by})", commit.short())).await?;
-        let deploy = self.begin(&app, ReleaseKind::Rebuild, Some(&commit), by).await?;
-        let work = async {
-            talk.step(format!("Rebuilding {} ({})", app.name, commit.short()));
-            let context = self.rooms().git.spool(&app.id, None, &commit, &self.tmp(), attempt.token()).await?;
-            self.rooms().store.advance(deploy, Stage::Sourced).await?;
-            let built = Box::pin(self.build(&app, deploy, context, no_cache, talk, attempt.token())).await?;
-            let release_turn = self.release_turn(&app.id, talk).await;
-            let recipe = Recipe {
-                app: app.clone(),
-                deploy,
-                kind: ReleaseKind::Rebuild,
-                commit: Some(commit.clone()),
-                image: built.image,
-                image_tag: built.tag,
-                exposed: built.exposed,
-                by: by.to_owned(),
-                description: format!("rebuild of {}", commit.short()),
-                config: self.rooms().store.config(app.id.clone()).await?,
-            };
-            let proven = Box::pin(self.prove(recipe, release_turn, talk, attempt.token())).await?;
-            if let Err(err) = attempt.begin_switch() {
-                self.abandon(proven, err.sentence()).await;
-                return Err(err);
-            }
-            self.switch(proven, None, begun, talk).await
-        };
-        let left = async {
-            cancelled.cancelled().await;
-            attempt.cancel("cancelled before the switch");
-            std::future::pending::<()>().await;
-        };
-        let work = async { work.await.map_err(|err| attempt.verdict_on(err)) };
-        let result = tokio::select! {
-            result = self.journaled(deploy, work) => result,
-            () = left => Err(attempt.why()),
-        };
-        drop(turn);
-        result
-    }
-
-    /// Reads the app anew; it may have been destroyed since the caller was let in.
-    async fn present(&self, app: &AppId) -> Result<App> {
-        self.rooms().store.app(app.clone()).await
-    }
-
-    /// Returns the release that serves now.
-    pub async fn live_release(&self, app: &AppId) -> Result<Option<Release>> {
-        let Some(version) = self.present(app).await?.current_version else { return Ok(None) };
-        self.rooms().store.release(app.clone(), version).await.map(Some)
-    }
-
-    pub(super) async fn release_turn(&self, app: &AppId, talk: &Talk) -> ReleaseTurn {
-        if self.inner.turns.is_releasing(app) {
-            talk.step("Waiting for another release of this app");
-        }
-        self.inner.turns.release(app).await
-    }
-
-    pub(super) async fn begin(&self, app: &App, kind: ReleaseKind, commit: Option<&crate::model::CommitId>, by: &str) -> Result<DeployId> {
-        let new = NewDeploy { app: app.id.clone(), kind, commit: commit.cloned(), by: by.to_owned(), message: None };
-        self.rooms().store.begin_deploy(new).await
-    }
-
-    /// Runs a deploy's work and writes its failure into the journal.
-    pub(super) async fn journaled<T>(&self, deploy: DeployId, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let result = work.await;
-        if let Err(err) = &result
-            && let Err(broken) = self.rooms().store.fail(deploy, err.sentence().to_owned()).await
-        {
-            tracing::error!(%deploy, err = ?broken, "a failed deploy could not be journaled");
-        }
-        result
-    }
-
-    /// Moves the deploy branch to what is live now.
-    pub(super) async fn follow(&self, app: &App, commit: &crate::model::CommitId) {
-        let Ok(app) = self.rooms().store.app(app.id.clone()).await else { return };
-        let Some(branch) = app.deploy_branch else { return };
-        let (id, commit) = (app.id, commit.clone());
-        if let Err(err) = self.git(move |git| git.set_ref(&id, &branch_ref(&branch), &commit)).await {
-            tracing::error!(app.name = %app.name, ?err, "the deploy branch could not follow; the next start moves it");
-        }
     }
 }
 

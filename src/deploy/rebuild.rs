@@ -1,0 +1,64 @@
+//! The commit that is live, built and released again: what to use after "Everything up-to-date".
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use super::prove::Recipe;
+use super::turns::Attempt;
+use super::{Deployer, Talk};
+use crate::error::{Error, Result};
+use crate::model::{ReleaseKind, Stage, Version};
+use crate::store::App;
+
+impl Deployer {
+    /// Builds the live commit under the push turn, as a push would be, and releases it.
+    pub(super) async fn rebuild(&self, app: App, no_cache: bool, by: &str, talk: &Talk, cancelled: &CancellationToken) -> Result<Version> {
+        let begun = Instant::now();
+        let Some(commit) = self.live_release(&app.id).await?.and_then(|release| release.commit) else {
+            return Err(Error::not_found(format!("`{}` has no commit to build", app.name)).hint("git push mini main"));
+        };
+        let attempt = Attempt::new();
+        let turn =
+            self.inner.turns.push(&app.id, Arc::clone(&attempt), &format!("superseded by a rebuild of {} ({by})", commit.short())).await?;
+        let deploy = self.begin(&app, ReleaseKind::Rebuild, Some(&commit), by).await?;
+        let work = async {
+            talk.step(format!("Rebuilding {} ({})", app.name, commit.short()));
+            let context = self.rooms().git.spool(&app.id, None, &commit, &self.tmp(), attempt.token()).await?;
+            self.rooms().store.advance(deploy, Stage::Sourced).await?;
+            let built = Box::pin(self.build(&app, deploy, context, no_cache, talk, attempt.token())).await?;
+            let release_turn = self.release_turn(&app.id, talk).await;
+            let recipe = Recipe {
+                app: app.clone(),
+                deploy,
+                kind: ReleaseKind::Rebuild,
+                commit: Some(commit.clone()),
+                image: built.image,
+                image_tag: built.tag,
+                exposed: built.exposed,
+                by: by.to_owned(),
+                description: format!("rebuild of {}", commit.short()),
+                config: self.rooms().store.config(app.id.clone()).await?,
+            };
+            let proven = Box::pin(self.prove(recipe, release_turn, talk, attempt.token())).await?;
+            if let Err(err) = attempt.begin_switch() {
+                self.abandon(proven, err.sentence()).await;
+                return Err(err);
+            }
+            self.switch(proven, None, begun, talk).await
+        };
+        let left = async {
+            cancelled.cancelled().await;
+            attempt.cancel("cancelled before the switch");
+            std::future::pending::<()>().await;
+        };
+        let work = async { work.await.map_err(|err| attempt.verdict_on(err)) };
+        let result = tokio::select! {
+            result = self.journaled(deploy, work) => result,
+            () = left => Err(attempt.why()),
+        };
+        drop(turn);
+        result
+    }
+}
