@@ -38,6 +38,11 @@ impl Docker {
         }
     }
 
+    /// `docker exec ID WORDS`, such as a look at a file of a running app.
+    pub fn exec(id: &str, words: &[&str]) -> Vec<String> {
+        lines(&[&["exec", id], words].concat())
+    }
+
     /// `docker inspect -f FORMAT ID`
     pub fn inspect(id: &str, format: &str) -> String {
         lines(&["inspect", "-f", format, id]).join("\n")

@@ -147,6 +147,33 @@ impl Mini {
         Answer { status, head: head.to_owned(), body: body.to_owned() }
     }
 
+    /// The release, commit and visible refs of an app: what a refused push must not change.
+    pub fn state(&self, app: &str) -> String {
+        let info: serde_json::Value = serde_json::from_str(&self.local(&["apps:info", app, "--json"]).ok().stdout).unwrap();
+        let mut refs = self.anna.git(self.home(), self.ssh);
+        refs.arg("ls-remote").arg(format!("ssh://mini@{}/{app}", self.ssh));
+        let refs = Said::by(refs, b"").ok().stdout;
+        format!("{} {} {}\n{refs}", info["release"], info["commit"], info["deploy_branch"])
+    }
+
+    /// The rows of `releases APP`, newest first.
+    pub fn releases(&self, app: &str) -> Vec<serde_json::Value> {
+        serde_json::from_str(&self.local(&["releases", app, "--json"]).ok().stdout).unwrap()
+    }
+
+    /// The names of all apps.
+    pub fn apps(&self) -> Vec<String> {
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&self.local(&["apps", "--json"]).ok().stdout).unwrap();
+        rows.iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The most memory that the server itself has had at once.
+    pub fn peak_memory_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() >> 10
+    }
+
     /// Ends the server with SIGTERM and waits for it.
     pub fn stop(&mut self) -> std::process::ExitStatus {
         let mut child = self.server.take().expect("the server runs");
@@ -224,9 +251,27 @@ pub fn signal(pid: u32, name: &str) {
 }
 
 pub fn children_of(pid: u32) -> Vec<u32> {
-    let children = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let children = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = children.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
     lists.flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()).collect()
+}
+
+/// The ids of a process's children, their children and so on.
+pub fn descendants_of(pid: u32) -> Vec<u32> {
+    children_of(pid).into_iter().flat_map(|child| std::iter::once(child).chain(descendants_of(child))).collect()
+}
+
+/// Tells whether a process with `marker` in its arguments runs on this machine, in a build or a container too.
+pub fn is_running(marker: &str) -> bool {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.any(|line| String::from_utf8_lossy(&line).contains(marker))
+}
+
+/// A text that no other test and no other run has.
+pub fn unique() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    format!("{}{}", std::process::id(), now.subsec_nanos())
 }
 
 /// Everything below `repos`, `logs` and `tmp`: all of it belongs to apps.

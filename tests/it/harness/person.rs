@@ -1,9 +1,12 @@
 //! Somebody with an SSH key: words over ssh, pushes and clones with git.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 /// A person's folder: keys and an ssh config of their own.
 pub struct Person {
@@ -17,6 +20,13 @@ pub struct Said {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
+}
+
+/// A program that is still running, such as a push that builds. Ended with its children when dropped.
+pub struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    said: Vec<String>,
 }
 
 impl Person {
@@ -91,9 +101,76 @@ impl Person {
 
     /// `git push URL REFSPEC…`, options first.
     pub fn push(&self, folder: &Path, server: SocketAddr, app: &str, refspecs: &[&str]) -> Said {
+        Said::by(self.push_command(folder, server, app, refspecs), b"")
+    }
+
+    /// Starts a push that the test goes on beside.
+    pub fn begin_push(&self, folder: &Path, server: SocketAddr, app: &str, refspecs: &[&str]) -> Running {
+        Running::of(self.push_command(folder, server, app, refspecs))
+    }
+
+    pub fn push_command(&self, folder: &Path, server: SocketAddr, app: &str, refspecs: &[&str]) -> Command {
         let mut command = self.git(folder, server);
         command.arg("push").arg(format!("ssh://mini@{server}/{app}")).args(refspecs);
+        command
+    }
+
+    /// `git clone URL folder/copy`
+    pub fn clone(&self, folder: &Path, server: SocketAddr, app: &str) -> Said {
+        let mut command = self.git(folder, server);
+        command.args(["clone", "-q"]).arg(format!("ssh://mini@{server}/{app}")).arg("copy");
         Said::by(command, b"")
+    }
+}
+
+impl Running {
+    /// Starts a command in a process group of its own.
+    pub fn of(mut command: Command) -> Self {
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Running { child, lines, said: Vec::new() }
+    }
+
+    /// Waits until a line with `text` was said on stderr.
+    #[track_caller]
+    pub fn wait_for(&mut self, text: &str) {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while !self.said.iter().any(|line| line.contains(text)) {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.said.push(line),
+                Err(RecvTimeoutError::Timeout) => panic!("not said in time: {text:?}, but {:#?}", self.said),
+                Err(RecvTimeoutError::Disconnected) => panic!("ended without saying {text:?}, but {:#?}", self.said),
+            }
+        }
+    }
+
+    /// Kills the program and all that it started, as a machine that goes away does.
+    pub fn kill_9(mut self) {
+        self.end_group();
+    }
+
+    /// Waits for the end.
+    pub fn finish(mut self) -> Said {
+        self.said.extend(self.lines.iter());
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        Said { code, stdout: String::new(), stderr: self.said.join("\n") + "\n" }
+    }
+
+    fn end_group(&mut self) {
+        if self.child.try_wait().unwrap().is_none() {
+            let group = format!("-{}", self.child.id());
+            Command::new("kill").args(["-KILL", "--", &group]).status().unwrap();
+            self.child.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end_group();
     }
 }
 
@@ -111,6 +188,12 @@ impl Said {
     /// The lines that the server sent during a push, without git's `remote: ` and trailing blanks.
     pub fn remote(&self) -> Vec<String> {
         self.stderr.lines().filter_map(|line| line.strip_prefix("remote: ")).map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    /// What a push said on stderr, whole: without trailing blanks, and with `known` texts, such as ids, under their names.
+    pub fn transcript(&self, known: &[(&str, &str)]) -> String {
+        let lines = self.stderr.lines().map(|line| line.trim_end().to_owned() + "\n");
+        known.iter().fold(lines.collect(), |text: String, (secret, name)| text.replace(secret, name))
     }
 
     #[track_caller]
