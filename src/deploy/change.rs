@@ -79,10 +79,12 @@ impl Deployer {
         talk: &Talk,
         cancelled: &CancellationToken,
     ) -> Result<Option<Version>> {
-        let app = self.present(app).await?;
-        let live = app.current_version;
-        let changed = Box::pin(self.make_change(app, change, by, talk, cancelled)).await;
-        if let (Err(_), Some(live)) = (&changed, live) {
+        let present = self.present(app).await?;
+        let changed = Box::pin(self.make_change(present, change, by, talk, cancelled)).await;
+        // Read anew: another release may have gone live while this one waited for its turn.
+        if changed.is_err()
+            && let Some(live) = self.present(app).await.ok().and_then(|app| app.current_version)
+        {
             talk.failure(format!("nothing was changed: {live} keeps serving"));
         }
         changed

@@ -95,7 +95,7 @@ impl PushHandler for Push {
         let talk = Talk::new(move |line| out.line(line));
         match Box::pin(self.prove(push, &talk)).await {
             Ok(()) => Verdict::Accept,
-            Err(err) => self.refuse(&err, &talk),
+            Err(err) => self.refuse(&err, &talk).await,
         }
     }
 
@@ -103,16 +103,18 @@ impl PushHandler for Push {
         let talk = Talk::new(move |line| out.line(line));
         match Box::pin(self.switch(&update, &talk)).await {
             Ok(()) => Verdict::Accept,
-            Err(err) => self.refuse(&err, &talk),
+            Err(err) => self.refuse(&err, &talk).await,
         }
     }
 }
 
 impl Push {
     /// Says why not, and what goes on serving.
-    fn refuse(&self, err: &Error, talk: &Talk) -> Verdict {
+    async fn refuse(&self, err: &Error, talk: &Talk) -> Verdict {
         talk.error(err);
-        if let Some(live) = self.app.as_ref().and_then(|app| app.current_version) {
+        // Read anew: another push may have gone live since this one came in.
+        let app = self.deployer.rooms().store.app(self.id.clone()).await.ok();
+        if let Some(live) = app.and_then(|app| app.current_version) {
             talk.failure(format!("nothing was changed: {live} keeps serving"));
         }
         tracing::info!(app.name = %self.name, by = %self.by, ?err, "a push was refused");
@@ -163,7 +165,12 @@ impl Push {
         let deployer = self.deployer.clone();
         let store = &deployer.rooms().store;
         if self.app.is_none() {
-            let app = store.create_app(self.id.clone(), self.name.clone(), self.by.clone()).await?;
+            let created = store.create_app(self.id.clone(), self.name.clone(), self.by.clone()).await;
+            let app = created.map_err(|err| match err.kind() {
+                // The name was free when this push came in: another first push was faster.
+                Kind::Busy => Error::busy(format!("`{}` was created while you were pushing: pull and push again", self.name)),
+                _ => err,
+            })?;
             deployer.rooms().routes.add_app(app.name.clone(), app.id.clone());
             talk.step(format!("Created app `{}`", app.name));
             self.app = Some(app);

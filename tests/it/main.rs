@@ -7,3 +7,4 @@ mod harness;
 
 mod doors;
 mod pushes;
+mod races;
