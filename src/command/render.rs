@@ -30,7 +30,7 @@ pub fn render_event(event: &Event, json: bool) -> (bool, String) {
 pub fn render_error(err: &Error) -> String {
     let details = err.detail_lines().iter().map(|line| format!("       {line}"));
     let sentence = std::iter::once(format!("mini: {}", err.sentence()));
-    let hint = err.next_step().map(|hint| format!("      {hint}"));
+    let hint = err.next_step().into_iter().flat_map(str::lines).map(|line| format!("      {line}"));
     lines_of(sentence.chain(details).chain(hint))
 }
 

@@ -55,7 +55,7 @@ impl Talk {
             self.detail(line);
         }
         if let Some(hint) = err.next_step() {
-            self.failure(format!("try: {hint}"));
+            format!("try: {hint}").lines().for_each(|line| self.failure(line));
         }
     }
 }

@@ -8,3 +8,4 @@ mod harness;
 mod doors;
 mod pushes;
 mod races;
+mod refusals;
