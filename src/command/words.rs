@@ -143,6 +143,9 @@ fn usage(word: &str, err: &clap::Error) -> Error {
     let text = err.to_string();
     let sentence = text.lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let sentence = sentence.trim_start_matches("error: ").replace("  ", " ");
+    // clap repeats what was typed as it came.
+    let shown = |c: char| if matches!(c, '\'' | '"' | '\\') { c.to_string() } else { c.escape_debug().to_string() };
+    let sentence: String = sentence.chars().map(shown).collect();
     Error::usage(sentence).hint(format!("see: help {word}"))
 }
 
@@ -207,6 +210,8 @@ mod tests {
             assert_eq!(err.exit_code(), 2, "`{line}`: {err}");
             assert!(!err.sentence().contains('\n'), "{err}");
         }
+        let raw = parse("logs 'b\u{202e}log\r'").unwrap_err();
+        assert!(raw.sentence().starts_with(r"invalid value 'b\u{202e}log\r' for '<APP>'"), "{raw}");
     }
 
     #[test]

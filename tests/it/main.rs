@@ -6,6 +6,7 @@
 mod harness;
 
 mod doors;
+mod hostile;
 mod pushes;
 mod races;
 mod refusals;

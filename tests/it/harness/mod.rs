@@ -11,8 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub use docker::Docker;
-pub use person::{Person, Said};
-pub use repo::Repo;
+pub use person::{Person, Running, Said};
+pub use repo::{Entry, Repo};
 
 /// Waits until `check` gives something, and fails with `what` after the deadline.
 pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
