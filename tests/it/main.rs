@@ -7,6 +7,9 @@ mod harness;
 
 mod doors;
 mod hostile;
+mod limits;
 mod pushes;
 mod races;
 mod refusals;
+mod scopes;
+mod sources;
