@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Mini, Person, Repo, children_of, eventually, is_running, unique};
+use crate::harness::{Mini, Person, Repo, Running, Said, children_of, eventually, is_running, unique};
 
 #[test]
 fn a_newer_push_supersedes_the_one_that_builds() {
@@ -121,6 +121,65 @@ fn a_client_that_is_killed_during_the_build_leaves_nothing_and_the_next_push_wor
     repo.next("after the kill");
     mini.anna.push(repo.path(), mini.ssh, "hello", &["main"]).ok();
     assert_eq!(mini.get("hello", "/").body, "after the kill");
+    mini.finish();
+}
+
+#[test]
+fn a_client_that_is_killed_while_its_release_starts_leaves_the_old_one_and_nothing_else() {
+    let mini = Mini::start();
+    let repo = Repo::hello();
+    mini.anna.push(repo.path(), mini.ssh, "hello", &["main"]).ok();
+    let (before, containers, images) = (mini.state("hello"), mini.docker().containers(), mini.docker().images());
+    repo.write("Dockerfile", &format!("FROM busybox\nLABEL run={}\nCMD [\"sleep\", \"600\"]\n", unique()));
+    repo.commit("never listens");
+    let mut push = mini.anna.begin_push(repo.path(), mini.ssh, "hello", &["main"]);
+    push.wait_for("Starting web.1 beside v1");
+
+    push.kill_9();
+
+    eventually("git to end", || children_of(mini.pid()).is_empty().then_some(()));
+    eventually("the new container to be removed", || (mini.docker().containers() == containers).then_some(()));
+    eventually("the new image to be removed", || (mini.docker().images() == images).then_some(()));
+    assert_eq!(mini.state("hello"), before);
+    assert_eq!(quarantines(&mini.data()), Vec::<PathBuf>::new());
+    assert_eq!(mini.releases("hello")[0]["state"], "failed");
+    mini.finish();
+}
+
+#[test]
+fn of_many_pushes_at_once_one_goes_live_and_each_other_gets_one_of_two_sentences() {
+    let mini = Mini::start();
+    let origin = Repo::hello();
+    mini.anna.push(origin.path(), mini.ssh, "hello", &["main"]).ok();
+    let repos: Vec<Repo> = (0..5).map(|_| Repo::shallow_clone_of(&origin)).collect();
+    let gates: Vec<PathBuf> = repos.iter().map(late_push_hook).collect();
+    let commits: Vec<String> = (0..5).map(|number| repos[number].next(&format!("page {number}"))).collect();
+    let mut pushes: Vec<Running> = repos.iter().map(|repo| mini.anna.begin_push(repo.path(), mini.ssh, "hello", &["main"])).collect();
+    for push in &mut pushes {
+        push.wait_for("has seen the refs");
+    }
+
+    for gate in &gates {
+        std::fs::write(gate, "").unwrap();
+    }
+
+    let ended: Vec<Said> = pushes.into_iter().map(Running::finish).collect();
+    let winners: Vec<usize> = (0..5).filter(|number| ended[*number].code == 0).collect();
+    assert_eq!(winners.len(), 1, "{ended:#?}");
+    let winner = winners[0];
+    for lost in ended.iter().filter(|said| said.code != 0) {
+        let said = lost.remote();
+        let names_one = |start: &str, end: &str| {
+            commits.iter().any(|commit| said.iter().any(|line| *line == format!(" !     {start} {} {end}", &commit[..7])))
+        };
+        let superseded = names_one("superseded by", "(pushed by anna@test)");
+        assert!(superseded || names_one("main moved to", "while you were pushing: pull and push again"), "{said:#?}");
+    }
+    assert_eq!(mini.get("hello", "/").body, format!("page {winner}"));
+    let (state, live) = (mini.state("hello"), &commits[winner]);
+    for name in ["HEAD", "refs/heads/deployed", "refs/heads/main"] {
+        assert!(state.contains(&format!("{live}\t{name}\n")), "{state}");
+    }
     mini.finish();
 }
 

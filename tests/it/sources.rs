@@ -1,5 +1,7 @@
 //! What is in a push: links, submodules, pointers, things left out, and things that git takes and mini does not.
 
+use std::path::Path;
+
 use crate::harness::{Docker, Mini, Repo};
 
 #[test]
@@ -111,6 +113,17 @@ fn a_file_that_inflates_over_the_limit_is_refused_by_its_name() {
     let said = refused.remote();
     assert!(said.contains(&" !     `zeros` is 300 MiB; one file may have 256 MiB".to_owned()), "{said:#?}");
     assert_eq!(mini.state("hello"), "null null null\n");
+    assert!(bytes_below(&mini.data()) < 16 << 20, "the pack was kept");
     assert!(mini.peak_memory_mib() < 256, "the server took {} MiB", mini.peak_memory_mib());
     mini.finish();
+}
+
+fn bytes_below(folder: &Path) -> u64 {
+    let bytes = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(about) if about.is_dir() => bytes_below(&entry.path()),
+        Ok(about) => about.len(),
+        // It went away meanwhile.
+        Err(_) => 0,
+    };
+    std::fs::read_dir(folder).unwrap().flatten().map(bytes).sum()
 }
