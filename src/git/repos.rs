@@ -165,12 +165,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Writes a hook beside and renames it: a push may be about to run the old one.
 fn write_hook(hooks: &Path, name: &str, text: &str) -> io::Result<()> {
     let path = hooks.join(name);
-    if fs::read(&path).is_ok_and(|there| there == text.as_bytes()) && fs::metadata(&path)?.permissions().mode() & 0o777 == 0o755 {
+    if fs::read(&path).is_ok_and(|there| there == text.as_bytes()) && fs::metadata(&path)?.permissions().mode() & 0o777 == 0o700 {
         return Ok(());
     }
     let mut file = tempfile::NamedTempFile::new_in(hooks)?;
     file.write_all(text.as_bytes())?;
-    file.as_file().set_permissions(Permissions::from_mode(0o755))?;
+    file.as_file().set_permissions(Permissions::from_mode(0o700))?;
     file.as_file().sync_all()?;
     // Closed before it gets its name: a file open for writing cannot be executed.
     file.into_temp_path().persist(&path)?;
@@ -225,7 +225,7 @@ mod tests {
 
         assert!(matches!(again.program(), GitProgram::Ready { .. }), "{:?}", again.program());
         for hook in ["pre-receive", "update"] {
-            assert_eq!(fs::metadata(bench.dir.path().join("hooks").join(hook)).unwrap().permissions().mode() & 0o777, 0o755);
+            assert_eq!(fs::metadata(bench.dir.path().join("hooks").join(hook)).unwrap().permissions().mode() & 0o777, 0o700);
         }
         assert_eq!(fs::read_dir(bench.dir.path().join("hooks")).unwrap().count(), 2);
     }

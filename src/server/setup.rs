@@ -1,7 +1,9 @@
 //! Opens the rooms in order and says what a person needs to know at start.
 
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 
 use tracing_subscriber::EnvFilter;
 
@@ -49,8 +51,14 @@ pub fn say(line: &str) {
 /// Writes the public half of the host key beside it, for whoever wants to pin it.
 pub fn publish(data: &DataDir, host_key: &HostKey) -> Result<()> {
     let path = data.path().join("host_key.pub");
-    std::fs::write(&path, format!("{}\n", host_key.public_line()))
-        .map_err(|err| Error::setup(format!("{} cannot be written: {err}", path.display())))
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| writeln!(file, "{}", host_key.public_line()));
+    written.map_err(|err| Error::setup(format!("{} cannot be written: {err}", path.display())))
 }
 
 pub async fn open(settings: Settings, data: &DataDir, addresses: &Addresses, host_key: &HostKey) -> Result<Rooms> {
