@@ -21,15 +21,16 @@ use crate::ssh;
 use crate::ssh::SshServer;
 
 /// Runs the server: SSH, HTTP and a private socket, until SIGTERM or SIGINT
-///
-/// Every flag may also be set in the environment, or in the settings file by its long name.
-/// A flag beats the environment, which beats the file.
 #[derive(Parser)]
-#[command(name = "mini server", version, term_width = 100, hide_possible_values = true)]
+#[command(name = "mini server", version, term_width = 100, hide_possible_values = true, after_help = PRECEDENCE)]
 struct Line {
     #[command(flatten)]
     args: ServerArgs,
 }
+
+/// Stands below the flags: a second paragraph above would give each of them three lines.
+const PRECEDENCE: &str = "Every flag may also be set in the environment, or in the settings file by its long name.
+A flag beats the environment, which beats the file.";
 
 /// Runs `mini server` with its flags and returns the exit code: 0, 75 (locked) or 78 (set-up), 2 for wrong flags.
 #[must_use]
