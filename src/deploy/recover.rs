@@ -9,7 +9,7 @@ use super::prove::Recipe;
 use super::{Deployer, Talk};
 use crate::error::{Error, Kind, Result};
 use crate::git::{Git, branch_ref};
-use crate::model::{AppId, ContainerId, ReleaseState};
+use crate::model::{AppId, ContainerId, ReleaseState, Version};
 use crate::store::{App, Release};
 
 const STOPPED: &str = "mini stopped before the switch";
@@ -73,7 +73,7 @@ impl Deployer {
                     }
                     rooms.store.fail_release(app.id.clone(), release.version, STOPPED.to_owned()).await?;
                 }
-                ReleaseState::Draining => self.retire_release(&app, release.version).await?,
+                ReleaseState::Draining => self.retire_left_behind(app, release.version),
                 _ => {}
             }
         }
@@ -95,6 +95,20 @@ impl Deployer {
             self.drop_old_images(&app).await?;
         }
         Ok(())
+    }
+
+    /// Retires what the last run left draining; in the background, since a stubborn app takes its whole grace and others wait to be served.
+    fn retire_left_behind(&self, app: App, version: Version) {
+        let deployer = self.clone();
+        self.in_background(async move {
+            let retired = async {
+                deployer.retire_release(&app, version).await?;
+                deployer.drop_old_images(&app).await
+            };
+            if let Err(err) = retired.await {
+                tracing::error!(app.name = %app.name, release.version = %version, ?err, "an old release could not be retired; the next start does it");
+            }
+        });
     }
 
     /// Starts live releases whose container does not run, and makes those anew that have none.
