@@ -114,8 +114,10 @@ impl Push {
         talk.error(err);
         // Read anew: another push may have gone live since this one came in.
         let app = self.deployer.rooms().store.app(self.id.clone()).await.ok();
-        if let Some(live) = app.and_then(|app| app.current_version) {
-            talk.failure(format!("nothing was changed: {live} keeps serving"));
+        match app.and_then(|app| app.current_version) {
+            Some(live) => talk.failure(format!("nothing was changed: {live} keeps serving")),
+            None if self.planned.is_some() => talk.failure(format!("`{}` has no release yet: the next push may be its first", self.name)),
+            None => {}
         }
         tracing::info!(app.name = %self.name, by = %self.by, ?err, "a push was refused");
         Verdict::Reject
