@@ -39,7 +39,8 @@ pub struct Logs {
 struct Inner {
     dir: PathBuf,
     shape: Shape,
-    apps: Mutex<HashMap<AppId, Arc<AppLog>>>,
+    /// `None` for a removed app: its id does not come back, and a late writer must not either.
+    apps: Mutex<HashMap<AppId, Option<Arc<AppLog>>>>,
 }
 
 struct AppLog {
@@ -111,7 +112,7 @@ impl Logs {
         let logs = self.clone();
         self.blocking(app.clone(), move |log| {
             log.remove()?;
-            lock(&logs.inner.apps).remove(&app);
+            lock(&logs.inner.apps).insert(app, None);
             Ok(())
         })
         .await
@@ -129,16 +130,16 @@ impl Logs {
 impl Inner {
     fn log_of(&self, app: AppId) -> Arc<AppLog> {
         let dir = self.dir.join(app.as_str());
-        let log = || Arc::new(AppLog::new(Segments::new(dir, self.shape)));
-        Arc::clone(lock(&self.apps).entry(app).or_insert_with(log))
+        let log = |removed| Arc::new(AppLog::new(Segments::new(dir.clone(), self.shape), removed));
+        lock(&self.apps).entry(app).or_insert_with(|| Some(log(false))).clone().unwrap_or_else(|| log(true))
     }
 }
 
 // === impl AppLog ===
 
 impl AppLog {
-    fn new(segments: Segments) -> Self {
-        let writer = Mutex::new(Writer { segments, lost: 0, removed: false });
+    fn new(segments: Segments, removed: bool) -> Self {
+        let writer = Mutex::new(Writer { segments, lost: 0, removed });
         AppLog { writer, followers: broadcast::Sender::new(follow::WAITING_LINES) }
     }
 

@@ -175,14 +175,15 @@ async fn a_disk_that_takes_nothing_is_said_once_and_counted() {
 }
 
 #[tokio::test]
-async fn a_removed_log_starts_anew() {
+async fn a_removed_log_does_not_come_back_with_a_late_writer() {
     let trial = Trial::new();
     trial.append("old").await;
 
     trial.logs.remove(trial.app.clone()).await.unwrap();
     trial.logs.remove(trial.app.clone()).await.unwrap();
     assert!(trial.tail(10).await.is_empty());
-    trial.append("new").await;
+    trial.append("late").await;
 
-    assert_eq!(trial.tail(10).await, ["new"]);
+    assert!(trial.tail(10).await.is_empty());
+    assert_eq!(std::fs::read_dir(trial.dir.path().join("logs")).unwrap().count(), 0);
 }
