@@ -151,9 +151,12 @@ impl Deployer {
 
     /// Appends a line of mini's own to an app's log. A full disk must not stop a deploy: it is told once, by `logs`.
     async fn note(&self, app: &AppId, process: &str, text: &str) {
-        let line = LogLine::new(Stamp::now(), Source::mini(process), text);
-        if let Err(err) = self.inner.rooms.logs.append(app.clone(), line).await {
-            tracing::warn!(app.id = %app, ?err, "a line could not be added to the app's log");
+        self.note_all(app, vec![LogLine::new(Stamp::now(), Source::mini(process), text)]).await;
+    }
+
+    async fn note_all(&self, app: &AppId, lines: Vec<LogLine>) {
+        if let Err(err) = self.inner.rooms.logs.append_all(app.clone(), lines).await {
+            tracing::warn!(app.id = %app, ?err, "lines could not be added to the app's log");
         }
     }
 }

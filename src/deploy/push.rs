@@ -10,9 +10,13 @@ use super::{Deployer, Talk};
 use crate::command::GitIo;
 use crate::error::{Error, Kind, Result};
 use crate::git::{Git, HookOutput, PushHandler, PushOptions, PushPlan, PushRequest, RefUpdate, Verdict};
+use crate::logs::{LogLine, Source};
 use crate::model::limits::STORE_DEADLINE;
-use crate::model::{AppId, AppName, CommitId, ReleaseKind, Stage};
+use crate::model::{AppId, AppName, CommitId, ReleaseKind, Stage, Stamp};
 use crate::store::{App, DeployId};
+
+/// A build may say lines by the thousand: each one alone would be a trip to another thread.
+const LINES_AT_ONCE: usize = 1000;
 
 /// Where a push goes.
 pub enum Target {
@@ -268,14 +272,15 @@ impl Push {
 impl Deployer {
     /// Returns a talk that also writes into the app's log, as `mini[build]`.
     pub fn logged(&self, app: &AppId, talk: &Talk) -> Talk {
-        let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel::<String>();
+        let (sender, mut said) = tokio::sync::mpsc::unbounded_channel::<LogLine>();
         let (deployer, app) = (self.clone(), app.clone());
         self.inner.background.spawn(async move {
-            while let Some(line) = lines.recv().await {
-                deployer.note(&app, "build", &line).await;
+            let mut lines = Vec::new();
+            while said.recv_many(&mut lines, LINES_AT_ONCE).await > 0 {
+                deployer.note_all(&app, std::mem::take(&mut lines)).await;
             }
         });
         // The writer ends when the last clone of this talk is dropped.
-        talk.and(move |line| drop(sender.send(line.to_owned())))
+        talk.and(move |line| drop(sender.send(LogLine::new(Stamp::now(), Source::mini("build"), line))))
     }
 }
