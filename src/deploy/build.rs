@@ -71,6 +71,8 @@ impl Deployer {
             None => context,
         };
         talk.step(plan.description);
+        // An engine that takes a build and never says a word looks like a silent build: that would be found out minutes later.
+        rooms.engine.check().await?;
         let _builder = self.wait_for_builder(talk, cancelled).await?;
         rooms.store.advance(deploy, Stage::Building).await?;
         talk.step("Building image");

@@ -36,7 +36,11 @@ impl Deployer {
             let is_live = deploy.stage >= crate::model::Stage::Live;
             if is_live { rooms.store.finish(deploy.id).await? } else { rooms.store.fail(deploy.id, STOPPED.to_owned()).await? }
         }
-        match self.agree().await {
+        let agreed = match rooms.engine.check().await {
+            Ok(_) => self.agree().await,
+            Err(err) => Err(err),
+        };
+        match agreed {
             Err(err) if err.kind() == Kind::Unavailable => {
                 tracing::warn!("the engine does not answer: what the last run left is cleaned up later");
                 Ok(())

@@ -31,7 +31,7 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 
 use crate::error::{Error, Result};
 use crate::model::InstanceId;
-use crate::model::limits::ENGINE_ANSWER;
+use crate::model::limits::{ENGINE_ANSWER, ENGINE_CHECK};
 
 pub use build::{BuildRequest, BuiltImage};
 pub use container::ContainerSpec;
@@ -98,7 +98,8 @@ impl Engine {
 
     /// Asks the engine who it is; `Kind::Unavailable` when nobody answers.
     pub async fn check(&self) -> Result<EngineInfo> {
-        let version = self.call(|docker| async move { docker.version().await }).await?;
+        let deadline = self.inner.answer.min(ENGINE_CHECK);
+        let version = self.call_within(deadline, |docker| async move { docker.version().await }).await?;
         Ok(EngineInfo {
             version: version.version.unwrap_or_default(),
             api: version.api_version.unwrap_or_default(),
@@ -135,7 +136,7 @@ impl Engine {
     {
         let docker = self.docker()?.with_timeout(deadline);
         let answer = tokio::time::timeout(deadline, work(docker)).await;
-        answer.map_err(|_| failure::silent(deadline))?.map_err(|err| self.explain(err))
+        answer.map_err(|_| failure::silent(deadline))?.map_err(|err| failure::explain(self.socket(), deadline, err))
     }
 
     fn explain(&self, err: bollard::errors::Error) -> Error {

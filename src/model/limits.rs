@@ -57,6 +57,8 @@ pub const FAILURE_LOG_LINES: usize = 50;
 // Containers.
 /// The engine must answer a call within this; streams are bounded by those who read them.
 pub const ENGINE_ANSWER: Duration = Duration::from_secs(30);
+/// Whether the engine answers at all is asked with less patience: the start and `status` wait for it.
+pub const ENGINE_CHECK: Duration = Duration::from_secs(5);
 /// One attempt to reach an app.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 pub const DEFAULT_PORT: u16 = 5000;

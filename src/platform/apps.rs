@@ -11,13 +11,18 @@ use crate::store::{App, Release};
 /// How often a made-up name may be taken before somebody should choose.
 const NAME_TRIES: usize = 20;
 
+/// The state of an app whose container cannot be asked about.
+const UNKNOWN: &str = "unknown: the engine does not answer";
+
 impl Platform {
     pub(super) async fn list_apps(&self, permit: &Permit) -> Result<Reply> {
         let mut rows = Vec::new();
+        // Asked once: an engine that hangs would be waited for with every app.
+        let engine_answers = self.rooms().engine.check().await.is_ok();
         for app in self.rooms().store.apps().await? {
             if permit.caller().scope.reaches(&app.id) {
                 let release = self.deployer.live_release(&app.id).await?;
-                let state = self.state_of(release.as_ref()).await;
+                let state = self.state_of(release.as_ref(), engine_answers).await;
                 let released_at = release.as_ref().and_then(|release| release.live_at);
                 rows.push(AppRow { url: self.url_of(&app), release: app.current_version, state, released_at, name: app.name });
             }
@@ -54,13 +59,14 @@ impl Platform {
     pub(super) async fn app_details(&self, permit: &Permit) -> Result<Reply> {
         let app = permit.app();
         let release = self.deployer.live_release(&app.id).await?;
+        let engine_answers = self.rooms().engine.check().await.is_ok();
         let image_bytes = match &release {
-            Some(release) => self.rooms().engine.image(release.image.as_str()).await.ok().map(|image| image.size_bytes),
-            None => None,
+            Some(release) if engine_answers => self.rooms().engine.image(release.image.as_str()).await.ok().map(|image| image.size_bytes),
+            _ => None,
         };
         Ok(Reply::Value(Answer::App(AppDetails {
             name: app.name.clone(),
-            state: self.state_of(release.as_ref()).await,
+            state: self.state_of(release.as_ref(), engine_answers).await,
             url: self.url_of(app),
             git: self.git_url(&app.name),
             release: app.current_version,
@@ -107,6 +113,7 @@ impl Platform {
     pub(super) async fn processes(&self, permit: &Permit) -> Result<Reply> {
         let app = permit.app();
         let mut rows = Vec::new();
+        self.rooms().engine.check().await?;
         for container in self.rooms().engine.list().await?.into_iter().filter(|container| container.app == app.id) {
             let Some(state) = self.rooms().engine.inspect(&container.id).await? else { continue };
             let release = self.rooms().store.release(app.id.clone(), container.version).await?;
@@ -125,14 +132,17 @@ impl Platform {
         Ok(Reply::Value(Answer::Processes(rows)))
     }
 
-    async fn state_of(&self, release: Option<&Release>) -> String {
+    async fn state_of(&self, release: Option<&Release>, engine_answers: bool) -> String {
         let Some(release) = release else { return "no release yet".into() };
         let Some(container) = &release.container else { return "down".into() };
+        if !engine_answers {
+            return UNKNOWN.into();
+        }
         match self.rooms().engine.inspect(container).await {
             Ok(Some(state)) if state.running => "live".into(),
             Ok(Some(state)) if state.restarting => "crashing".into(),
             Ok(_) => "down".into(),
-            Err(_) => "unknown: the engine does not answer".into(),
+            Err(_) => UNKNOWN.into(),
         }
     }
 

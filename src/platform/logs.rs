@@ -77,7 +77,12 @@ impl Follower {
 
     /// Without an engine there are the segments: better than nothing.
     async fn containers(&self) -> Vec<ContainerSummary> {
-        let all = self.deployer.rooms().engine.list().await.unwrap_or_else(|err| {
+        let engine = &self.deployer.rooms().engine;
+        let listed = match engine.check().await {
+            Ok(_) => engine.list().await,
+            Err(err) => Err(err),
+        };
+        let all = listed.unwrap_or_else(|err| {
             tracing::warn!(?err, "the engine's logs cannot be read");
             Vec::new()
         });
