@@ -158,6 +158,7 @@ remote:  !     try: add a `Dockerfile` to the root of your source, for example:
 remote:  !       FROM busybox
 remote:  !       COPY . /www
 remote:  !       CMD httpd -f -p $PORT -h /www
+remote:  !     `hello` has no release yet: the next push may be its first
 To ssh://SERVER/hello
  ! [remote rejected] main -> main (pre-receive hook declined)
 error: failed to push some refs to 'ssh://SERVER/hello'
