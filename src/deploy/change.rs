@@ -1,11 +1,12 @@
 //! Releases without a push: config changes, rollbacks, rebuilds. They go through the same gate.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
 use super::prove::Recipe;
-use super::turns::ReleaseTurn;
+use super::turns::{Attempt, ReleaseTurn};
 use super::{Config, Deployer, Talk};
 use crate::error::{Error, Result};
 use crate::model::limits::MAX_CONFIG_VALUES;
@@ -80,7 +81,16 @@ impl Deployer {
         cancelled: &CancellationToken,
     ) -> Result<Option<Version>> {
         let present = self.present(app).await?;
-        let changed = Box::pin(self.make_change(present, change, by, talk, cancelled)).await;
+        let attempt = Attempt::new();
+        let left = async {
+            cancelled.cancelled().await;
+            attempt.cancel("cancelled: you left before the switch");
+            std::future::pending::<()>().await;
+        };
+        let changed = tokio::select! {
+            changed = Box::pin(self.make_change(present, change, by, talk, &attempt)) => changed,
+            () = left => Err(attempt.why()),
+        };
         // Read anew: another release may have gone live while this one waited for its turn.
         if changed.is_err()
             && let Some(live) = self.present(app).await.ok().and_then(|app| app.current_version)
@@ -90,26 +100,19 @@ impl Deployer {
         changed
     }
 
-    async fn make_change(&self, app: App, change: Change, by: &str, talk: &Talk, cancelled: &CancellationToken) -> Result<Option<Version>> {
+    async fn make_change(&self, app: App, change: Change, by: &str, talk: &Talk, attempt: &Arc<Attempt>) -> Result<Option<Version>> {
         match change {
-            Change::Config(change) => self.change_config(app, &change, by, talk, cancelled).await,
+            Change::Config(change) => self.change_config(app, &change, by, talk, attempt).await,
             Change::Rollback(to) => {
                 let turn = self.release_turn(&app.id, talk).await;
                 let base = self.rollback_base(&app, to).await?;
-                self.release_base(app, base, by, turn, talk, cancelled).await.map(Some)
+                self.release_base(app, base, by, turn, talk, attempt).await.map(Some)
             }
-            Change::Rebuild { no_cache } => Box::pin(self.rebuild(app, no_cache, by, talk, cancelled)).await.map(Some),
+            Change::Rebuild { no_cache } => Box::pin(self.rebuild(app, no_cache, by, talk, attempt)).await.map(Some),
         }
     }
 
-    async fn change_config(
-        &self,
-        app: App,
-        change: &ConfigChange,
-        by: &str,
-        talk: &Talk,
-        cancelled: &CancellationToken,
-    ) -> Result<Option<Version>> {
+    async fn change_config(&self, app: App, change: &ConfigChange, by: &str, talk: &Talk, attempt: &Attempt) -> Result<Option<Version>> {
         let turn = self.release_turn(&app.id, talk).await;
         let store = &self.rooms().store;
         let Some(config) = change.apply(store.config(app.id.clone()).await?)? else {
@@ -123,7 +126,7 @@ impl Deployer {
             return Ok(None);
         };
         let base = Base { release, config, kind: ReleaseKind::Config, description: change.description() };
-        self.release_base(app, base, by, turn, talk, cancelled).await.map(Some)
+        self.release_base(app, base, by, turn, talk, attempt).await.map(Some)
     }
 
     async fn rollback_base(&self, app: &App, to: Option<Version>) -> Result<Base> {
@@ -154,15 +157,7 @@ impl Deployer {
         Ok(Base { release, config, kind: ReleaseKind::Rollback, description: format!("rollback to {version}") })
     }
 
-    async fn release_base(
-        &self,
-        app: App,
-        base: Base,
-        by: &str,
-        turn: ReleaseTurn,
-        talk: &Talk,
-        cancelled: &CancellationToken,
-    ) -> Result<Version> {
+    async fn release_base(&self, app: App, base: Base, by: &str, turn: ReleaseTurn, talk: &Talk, attempt: &Attempt) -> Result<Version> {
         let begun = Instant::now();
         let deploy = self.begin(&app, base.kind, base.release.commit.as_ref(), by).await?;
         let image = self.rooms().engine.image(base.release.image.as_str()).await?;
@@ -179,7 +174,7 @@ impl Deployer {
             app,
         };
         let (app, commit) = (recipe.app.clone(), recipe.commit.clone());
-        let version = self.journaled(deploy, self.prove_and_switch(recipe, turn, begun, talk, cancelled)).await?;
+        let version = self.journaled(deploy, self.prove_and_switch(recipe, turn, begun, talk, attempt)).await?;
         // A rollback moves the branch with it, or pushing the rolled-back commit again would be "up to date".
         if let Some(commit) = commit {
             self.follow(&app, &commit).await;
@@ -187,18 +182,18 @@ impl Deployer {
         Ok(version)
     }
 
-    async fn prove_and_switch(
+    pub(super) async fn prove_and_switch(
         &self,
         recipe: Recipe,
         turn: ReleaseTurn,
         begun: Instant,
         talk: &Talk,
-        cancelled: &CancellationToken,
+        attempt: &Attempt,
     ) -> Result<Version> {
-        let proven = Box::pin(self.prove(recipe, turn, talk, cancelled)).await?;
-        if cancelled.is_cancelled() {
-            self.abandon(proven, "cancelled before the switch").await;
-            return Err(Error::busy("cancelled before the switch"));
+        let proven = Box::pin(self.prove(recipe, turn, talk, attempt)).await?;
+        if let Err(err) = attempt.begin_switch() {
+            self.abandon(proven, err.sentence()).await;
+            return Err(err);
         }
         self.switch(proven, None, begun, talk).await
     }

@@ -3,12 +3,10 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
-
 use super::environment::{self, Config};
 use super::explain::{Sighting, seconds};
 use super::ready::{Candidate, NotReady, Ready};
-use super::turns::ReleaseTurn;
+use super::turns::{Attempt, ReleaseTurn};
 use super::{Deployer, Talk};
 use crate::engine::ContainerSpec;
 use crate::error::{Error, Result};
@@ -51,7 +49,7 @@ pub(super) const WEB: &str = "web.1";
 
 impl Deployer {
     /// Starts the recipe's release and waits until it answers. On an error nothing of it is left but its failed row.
-    pub(super) async fn prove(&self, recipe: Recipe, turn: ReleaseTurn, talk: &Talk, cancelled: &CancellationToken) -> Result<Proven> {
+    pub(super) async fn prove(&self, recipe: Recipe, turn: ReleaseTurn, talk: &Talk, attempt: &Attempt) -> Result<Proven> {
         let port = environment::port(&recipe.config, &recipe.exposed)?;
         let rooms = self.rooms();
         let beside = rooms.store.app(recipe.app.id.clone()).await?.current_version;
@@ -71,9 +69,11 @@ impl Deployer {
             Some(old) => talk.step(format!("Starting {WEB} beside {old}")),
             None => talk.step(format!("Starting {WEB}")),
         }
-        match self.start_and_probe(&recipe, &release, port, talk, cancelled).await {
+        match self.start_and_probe(&recipe, &release, port, talk, attempt).await {
             Ok((container, address)) => Ok(Proven { recipe, release, container, address, beside, traffic, turn }),
             Err(err) => {
+                let err = attempt.verdict_on(err);
+                self.discard_release(&recipe.app, release.version).await;
                 self.fail_release(&recipe, release.version, err.sentence()).await;
                 Err(err)
             }
@@ -86,23 +86,19 @@ impl Deployer {
         release: &Release,
         port: u16,
         talk: &Talk,
-        cancelled: &CancellationToken,
+        attempt: &Attempt,
     ) -> Result<(ContainerId, SocketAddr)> {
         let (container, address) = self.start(recipe, release, port).await?;
         self.rooms().store.advance(recipe.deploy, Stage::Probing).await?;
         let begun = Instant::now();
         let host = format!("{}.localhost", recipe.app.name);
-        let candidate = Candidate { container: &container, address, host: &host, cancelled };
+        let candidate = Candidate { container: &container, address, host: &host, cancelled: attempt.token() };
         match self.wait_ready(&candidate).await {
             Ok(Ready { status, after }) => {
                 talk.detail(format!("GET / answered {status} after {}", seconds(after)));
                 Ok((container, address))
             }
-            Err(not_ready) => {
-                let err = self.explain(recipe, &container, port, not_ready, begun.elapsed()).await;
-                self.discard(&recipe.app, release.version, &container, Duration::ZERO).await;
-                Err(err)
-            }
+            Err(not_ready) => Err(self.explain(recipe, &container, port, not_ready, begun.elapsed()).await),
         }
     }
 
@@ -159,6 +155,20 @@ impl Deployer {
     pub(super) async fn abandon(&self, proven: Proven, reason: &str) {
         self.discard(&proven.recipe.app, proven.release.version, &proven.container, Duration::ZERO).await;
         self.fail_release(&proven.recipe, proven.release.version, reason).await;
+    }
+
+    /// Removes whatever containers a release has, also one that was made in the moment in which something else failed.
+    pub(super) async fn discard_release(&self, app: &App, version: Version) {
+        match self.rooms().engine.list().await {
+            Ok(containers) => {
+                for container in containers.iter().filter(|container| container.app == app.id && container.version == version) {
+                    self.discard(app, version, &container.id, Duration::ZERO).await;
+                }
+            }
+            Err(err) => {
+                tracing::error!(app.name = %app.name, release.version = %version, ?err, "a release's containers are left to the next start");
+            }
+        }
     }
 
     async fn fail_release(&self, recipe: &Recipe, version: Version, reason: &str) {

@@ -219,7 +219,7 @@ impl Push {
             config: rooms.store.config(app.id.clone()).await?,
             app,
         };
-        Box::pin(deployer.prove(recipe, turn, talk, cancelled)).await
+        Box::pin(deployer.prove(recipe, turn, talk, &self.attempt)).await
     }
 
     async fn switch(&mut self, update: &RefUpdate, talk: &Talk) -> Result<()> {

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio_util::sync::CancellationToken;
-
 use super::prove::Recipe;
 use super::turns::Attempt;
 use super::{Deployer, Talk};
@@ -14,14 +12,13 @@ use crate::store::App;
 
 impl Deployer {
     /// Builds the live commit under the push turn, as a push would be, and releases it.
-    pub(super) async fn rebuild(&self, app: App, no_cache: bool, by: &str, talk: &Talk, cancelled: &CancellationToken) -> Result<Version> {
+    pub(super) async fn rebuild(&self, app: App, no_cache: bool, by: &str, talk: &Talk, attempt: &Arc<Attempt>) -> Result<Version> {
         let begun = Instant::now();
         let Some(commit) = self.live_release(&app.id).await?.and_then(|release| release.commit) else {
             return Err(Error::not_found(format!("`{}` has no commit to build", app.name)).hint("git push mini main"));
         };
-        let attempt = Attempt::new();
-        let turn =
-            self.inner.turns.push(&app.id, Arc::clone(&attempt), &format!("superseded by a rebuild of {} ({by})", commit.short())).await?;
+        let reason = format!("superseded by a rebuild of {} ({by})", commit.short());
+        let _turn = self.inner.turns.push(&app.id, Arc::clone(attempt), &reason).await?;
         let deploy = self.begin(&app, ReleaseKind::Rebuild, Some(&commit), by).await?;
         let work = async {
             talk.step(format!("Rebuilding {} ({})", app.name, commit.short()));
@@ -41,24 +38,9 @@ impl Deployer {
                 description: format!("rebuild of {}", commit.short()),
                 config: self.rooms().store.config(app.id.clone()).await?,
             };
-            let proven = Box::pin(self.prove(recipe, release_turn, talk, attempt.token())).await?;
-            if let Err(err) = attempt.begin_switch() {
-                self.abandon(proven, err.sentence()).await;
-                return Err(err);
-            }
-            self.switch(proven, None, begun, talk).await
-        };
-        let left = async {
-            cancelled.cancelled().await;
-            attempt.cancel("cancelled before the switch");
-            std::future::pending::<()>().await;
+            self.prove_and_switch(recipe, release_turn, begun, talk, attempt).await
         };
         let work = async { work.await.map_err(|err| attempt.verdict_on(err)) };
-        let result = tokio::select! {
-            result = self.journaled(deploy, work) => result,
-            () = left => Err(attempt.why()),
-        };
-        drop(turn);
-        result
+        Box::pin(self.journaled(deploy, work)).await
     }
 }
