@@ -139,7 +139,9 @@ impl Deployer {
             None => None,
         };
         match state {
-            Some((_, state)) if state.running || state.restarting => Ok(()),
+            Some((_, state)) if (state.running || state.restarting) && state.restarts => Ok(()),
+            // Killed between the switch and this: it would run until it dies, and then not come back.
+            Some((container, state)) if state.running => engine.set_restart(container, true).await,
             Some((container, _)) => {
                 tracing::info!(app.name = %app.name, release.version = %release.version, "starting a stopped container again");
                 engine.start(container).await?;

@@ -14,6 +14,8 @@ impl Deployer {
         if rooms.store.unfinished_deploys().await?.iter().any(|deploy| deploy.app == app.id) {
             return Ok(());
         }
+        // A refused pusher waits for this: an engine that hangs must not make it long.
+        rooms.engine.check().await?;
         let keep = u32::try_from(rooms.settings.keep_images).unwrap_or(u32::MAX);
         let mut needed: HashSet<ImageId> = rooms.store.kept_images(app.id.clone(), keep).await?.into_iter().collect();
         let in_motion = rooms.store.unfinished_releases().await?;

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 use bollard::errors::Error as Refusal;
-use bollard::models::{ContainerInspectResponse, ContainerSummary as Listed, ContainerSummaryStateEnum, EndpointSettings};
+use bollard::models::{
+    ContainerInspectResponse, ContainerSummary as Listed, ContainerSummaryStateEnum, EndpointSettings, RestartPolicyNameEnum,
+};
 use bollard::query_parameters::{ListContainersOptionsBuilder, WaitContainerOptionsBuilder};
 use futures_util::StreamExt;
 
@@ -23,6 +25,8 @@ pub struct ExitState {
 }
 
 /// What a container is doing now.
+// The engine's own facts: each of the four may be true without the others.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerState {
     pub running: bool,
@@ -38,6 +42,8 @@ pub struct ContainerState {
     pub pid: Option<u32>,
     /// How often the engine restarted it.
     pub restart_count: u64,
+    /// The engine starts it again when it dies.
+    pub restarts: bool,
 }
 
 /// A container of this server, read from its labels.
@@ -96,7 +102,9 @@ impl ContainerState {
         let state = found.state.unwrap_or_default();
         let restarting = state.restarting.unwrap_or(false);
         let running = state.running.unwrap_or(false) && !restarting;
+        let policy = found.host_config.and_then(|config| config.restart_policy).and_then(|policy| policy.name);
         ContainerState {
+            restarts: policy == Some(RestartPolicyNameEnum::UNLESS_STOPPED),
             running,
             restarting,
             exit_code: state.exit_code.unwrap_or(0),
