@@ -5,7 +5,9 @@
 #[allow(dead_code)]
 mod harness;
 
+mod crashes;
 mod doors;
+mod failures;
 mod hostile;
 mod limits;
 mod pushes;
@@ -13,3 +15,4 @@ mod races;
 mod refusals;
 mod scopes;
 mod sources;
+mod startup;

@@ -29,7 +29,12 @@ pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
 /// A running server with its data dir. Ends with [`Mini::finish`], which asserts that nothing is left.
 pub struct Mini {
     home: tempfile::TempDir,
-    flags: Vec<String>,
+    /// Flags of `mini server` besides the harness's own; they count from the next boot.
+    pub flags: Vec<String>,
+    /// Environment of the server besides the test's own; it counts from the next boot.
+    pub env: Vec<(String, String)>,
+    /// What the server said on stdout until it was ready.
+    pub said: Vec<String>,
     server: Option<Child>,
     pub ssh: SocketAddr,
     pub http: SocketAddr,
@@ -59,7 +64,18 @@ impl Mini {
         std::fs::write(home.path().join("admins"), anna.public_key()).unwrap();
         let nowhere = "127.0.0.1:0".parse().unwrap();
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut mini = Mini { home, flags, server: None, ssh: nowhere, http: nowhere, anna, instance: String::new(), finished: false };
+        let mut mini = Mini {
+            home,
+            flags,
+            env: Vec::new(),
+            said: Vec::new(),
+            server: None,
+            ssh: nowhere,
+            http: nowhere,
+            anna,
+            instance: String::new(),
+            finished: false,
+        };
         mini.boot();
         mini
     }
@@ -69,29 +85,22 @@ impl Mini {
         assert!(self.server.is_none(), "the server already runs");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.home.path().join("server.log")).unwrap();
         let mut child = self.server_command().stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut said = Vec::new();
-        let mut listens = |name: &str| -> SocketAddr {
-            for line in lines.by_ref() {
-                let line = line.unwrap();
-                said.push(line.clone());
-                if let Some(rest) = line.trim().strip_prefix(name) {
-                    return rest.trim().parse().unwrap_or_else(|_| panic!("no address in {line:?}"));
-                }
-            }
-            panic!(
-                "the server said {said:?} and not where {name} listens; its log: {}",
-                std::fs::read_to_string(self.home.path().join("server.log")).unwrap()
-            )
-        };
-        self.ssh = listens("ssh");
-        self.http = listens("http");
-        assert!(lines.any(|line| line.unwrap() == "ready"), "the server never became ready");
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         self.server = Some(child);
+        self.said = lines.take_while(|line| line != "ready").collect();
+        self.ssh = self.listens("ssh");
+        self.http = self.listens("http");
         let status = self.local(&["status", "--json"]).ok();
         let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
         let entry = status["entries"].as_array().unwrap().iter().find(|entry| entry["name"] == "instance").unwrap();
         self.instance = entry["value"].as_str().unwrap().into();
+    }
+
+    /// Returns where the server said that it listens.
+    #[track_caller]
+    fn listens(&self, name: &str) -> SocketAddr {
+        let address = self.said.iter().find_map(|line| line.trim().strip_prefix(name)?.trim().parse().ok());
+        address.unwrap_or_else(|| panic!("the server said {:?} and not where {name} listens; its log: {}", self.said, self.log()))
     }
 
     /// The command that starts this server, for tests that start it in their own way.
@@ -99,7 +108,7 @@ impl Mini {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mini"));
         command.args(["server", "--ssh", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"]).arg(self.data());
         command.arg("--admin-keys").arg(self.home.path().join("admins")).args(&self.flags);
-        command.env("MINI_LOG", "debug").env_remove("MINI_DATA");
+        command.env("MINI_LOG", "debug").env_remove("MINI_DATA").envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 

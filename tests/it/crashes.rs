@@ -1,0 +1,410 @@
+//! What ends in the middle: the server by SIGKILL or SIGTERM, containers by hand or by themselves.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::harness::{Docker, Mini, Repo, eventually, leftover_files, signal};
+
+/// A push that goes on while the test does something else.
+struct Pushing {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
+    said: Vec<String>,
+}
+
+impl Pushing {
+    fn start(mini: &Mini, repo: &Repo) -> Self {
+        let mut command = mini.anna.git(repo.path(), mini.ssh);
+        command.args(["push", &format!("ssh://mini@{}/blog", mini.ssh), "main"]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Pushing { child, lines, said: Vec::new() }
+    }
+
+    /// Reads until the pusher sees `text`.
+    #[track_caller]
+    fn until(&mut self, text: &str) {
+        for line in self.lines.by_ref() {
+            let line = line.unwrap();
+            self.said.push(line.clone());
+            if line.contains(text) {
+                return;
+            }
+        }
+        panic!("the push ended and never said {text:?}: {:#?}", self.said);
+    }
+
+    /// Waits for its end; returns whether git was content, and all that was said.
+    fn end(mut self) -> (bool, String) {
+        self.said.extend(self.lines.map_while(Result::ok));
+        (self.child.wait().unwrap().success(), self.said.join("\n"))
+    }
+}
+
+fn hello(text: &str) -> Repo {
+    Repo::of(&[
+        ("Dockerfile", "FROM busybox\nCOPY index.html /www/\nCMD [\"sh\", \"-c\", \"exec httpd -f -p $PORT -h /www\"]\n"),
+        ("index.html", text),
+    ])
+}
+
+fn head(repo: &Repo) -> String {
+    repo.git(&["rev-parse", "HEAD"]).trim().to_owned()
+}
+
+/// The refs that anybody sees, as `name commit` lines.
+fn refs(mini: &Mini, repo: &Repo) -> Vec<(String, String)> {
+    let url = format!("ssh://mini@{}/blog", mini.ssh);
+    let output = mini.anna.git(repo.path(), mini.ssh).args(["ls-remote", &url]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.split_once('\t').unwrap()).map(|(commit, name)| (name.to_owned(), commit.to_owned())).collect()
+}
+
+/// Asserts that `commit` is live and nothing else is left of whatever was going on.
+#[track_caller]
+fn is_whole(mini: &Mini, repo: &Repo, commit: &str, body: &str) {
+    assert_eq!(mini.get("blog", "/").body, body);
+    for (name, at) in refs(mini, repo) {
+        assert_eq!(at, commit, "{name} is not what is live");
+    }
+    eventually("one container", || (mini.docker().containers().len() == 1).then_some(()));
+    let releases = mini.local(&["releases", "blog", "--json"]).ok().stdout;
+    let releases: serde_json::Value = serde_json::from_str(&releases).unwrap();
+    let of_state = |state: &str| releases.as_array().unwrap().iter().filter(|row| row["state"] == state).count();
+    assert_eq!((of_state("live"), of_state("starting")), (1, 0), "{releases}");
+    let running = Docker::inspect(&mini.docker().containers()[0], "{{.State.Running}} {{.HostConfig.RestartPolicy.Name}}");
+    assert_eq!(running, "true unless-stopped");
+    let images = mini.docker().images();
+    let live_once = releases.as_array().unwrap().iter().filter(|row| row["state"] == "live" || row["state"] == "retired").count();
+    eventually("no image but those of releases that were live", || (mini.docker().images().len() <= live_once).then_some(()));
+    assert!(!images.is_empty());
+    let tmp = std::fs::read_dir(mini.data().join("tmp")).unwrap().count();
+    assert_eq!(tmp, 0, "spooled sources are left");
+    assert_eq!(litter(mini), Vec::<std::path::PathBuf>::new(), "git's leftovers");
+}
+
+/// The deploys in their order: kind, stage and reason.
+fn journal(mini: &Mini) -> Vec<String> {
+    let db = rusqlite::Connection::open(mini.data().join("mini.db")).unwrap();
+    let mut query = db.prepare("SELECT kind || ' ' || stage || coalesce(': ' || reason, '') FROM deploys ORDER BY id").unwrap();
+    query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+/// Quarantines and lock files in the repositories.
+fn litter(mini: &Mini) -> Vec<std::path::PathBuf> {
+    let mut folders = vec![mini.data().join("repos")];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        // A git that is on its end removes files meanwhile.
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name().into_string().unwrap();
+            if name.starts_with("tmp_") || std::path::Path::new(&name).extension().is_some_and(|extension| extension == "lock") {
+                found.push(entry.path());
+            } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_server_killed_during_a_build_leaves_the_old_release_and_nothing_else() {
+    let mut mini = Mini::start();
+    let repo = hello("first");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    let first = head(&repo);
+    repo.write("Dockerfile", &format!("FROM busybox\nRUN sleep 92{}\n", std::process::id()));
+    repo.commit("sleeps");
+    let mut push = Pushing::start(&mini, &repo);
+    push.until("-----> Building image");
+
+    mini.kill_9();
+
+    let (was_taken, said) = push.end();
+    assert!(!was_taken, "{said}");
+    mini.boot();
+    is_whole(&mini, &repo, &first, "first");
+    assert_eq!(journal(&mini), ["push done", "push failed: mini stopped before the switch"]);
+    repo.git(&["reset", "-q", "--hard", "HEAD~"]);
+    repo.write("index.html", "second");
+    let second = repo.commit("second");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    is_whole(&mini, &repo, &second, "second");
+    mini.finish();
+}
+
+#[test]
+fn a_server_killed_while_it_probes_throws_the_new_release_away() {
+    let mut mini = Mini::start();
+    let repo = hello("first");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    let first = head(&repo);
+    repo.write("Dockerfile", "FROM busybox\nCMD [\"sleep\", \"1000\"]\n");
+    repo.commit("never listens");
+    let mut push = Pushing::start(&mini, &repo);
+    push.until("-----> Starting web.1");
+    eventually("the new container", || (mini.docker().containers().len() == 2).then_some(()));
+
+    mini.kill_9();
+
+    assert!(!push.end().0);
+    mini.boot();
+    is_whole(&mini, &repo, &first, "first");
+    let releases = mini.local(&["releases", "blog"]).ok().stdout;
+    assert!(releases.contains("mini stopped before the switch"), "{releases}");
+    repo.git(&["reset", "-q", "--hard", "HEAD~"]);
+    repo.write("index.html", "second");
+    let second = repo.commit("second");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    is_whole(&mini, &repo, &second, "second");
+    mini.finish();
+}
+
+/// Makes git stop between the switch and the moving of its ref, and then not move it.
+fn hold_refs(mini: &Mini) {
+    use std::os::unix::fs::PermissionsExt;
+    let hook = mini.data().join("hooks/reference-transaction");
+    std::fs::write(&hook, "#!/bin/sh\n[ \"$1\" = prepared ] && sleep 2 && exit 1\nexit 0\n").unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_server_killed_right_after_the_switch_serves_the_new_release_and_its_ref_follows() {
+    let mut mini = Mini::start();
+    let repo = hello("first");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    let first = head(&repo);
+    let old = mini.docker().containers();
+    repo.write("index.html", "second");
+    let second = repo.commit("second");
+    hold_refs(&mini);
+    let mut push = Pushing::start(&mini, &repo);
+    push.until("=====> Released v2");
+    let main = refs(&mini, &repo).into_iter().find(|(name, _)| name == "refs/heads/main").unwrap().1;
+    assert_eq!(main, first, "git has not moved the ref yet");
+
+    mini.kill_9();
+
+    std::fs::remove_file(mini.data().join("hooks/reference-transaction")).unwrap();
+    mini.boot();
+    assert_eq!(mini.get("blog", "/").body, "second");
+    push.end();
+    eventually("git's own end", || litter(&mini).is_empty().then_some(()));
+    is_whole(&mini, &repo, &second, "second");
+    assert!(!mini.docker().containers().contains(&old[0]), "the old release is retired");
+    let folder = tempfile::tempdir().unwrap();
+    let mut clone = mini.anna.git(folder.path(), mini.ssh);
+    clone.args(["clone", "-q", &format!("ssh://mini@{}/blog", mini.ssh), "copy"]);
+    assert!(clone.status().unwrap().success());
+    assert_eq!(std::fs::read_to_string(folder.path().join("copy/index.html")).unwrap(), "second");
+    let again = mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    assert!(again.stderr.contains("Everything up-to-date"), "{}", again.stderr);
+    mini.finish();
+}
+
+#[test]
+fn a_live_release_that_the_engine_would_not_start_again_is_mended_at_the_start() {
+    let mut mini = Mini::start();
+    let repo = hello("first");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    let first = head(&repo);
+    let container = mini.docker().containers();
+    mini.kill_9();
+    // What a kill between the switch and the container's policy leaves.
+    let updated = Command::new("docker").args(["update", "--restart=no", &container[0]]).output().unwrap();
+    assert!(updated.status.success());
+
+    mini.boot();
+
+    is_whole(&mini, &repo, &first, "first");
+    assert_eq!(mini.docker().containers(), container);
+    mini.finish();
+}
+
+#[test]
+fn a_restart_serves_before_it_retires_what_the_last_run_left_draining() {
+    let mut mini = Mini::start_with(&["--stop-grace", "7s"]);
+    let repo = Repo::from_folder("tests/apps/ignores-term");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    repo.write("index.html", "newer");
+    let second = repo.commit("second");
+    let mut push = Pushing::start(&mini, &repo);
+    push.until("=====> Released v2");
+    mini.kill_9();
+    push.end();
+
+    let begun = Instant::now();
+    mini.boot();
+
+    assert_eq!(mini.get("blog", "/").body, "newer");
+    assert!(begun.elapsed() < Duration::from_secs(5), "the start took {:?}", begun.elapsed());
+    is_whole(&mini, &repo, &second, "newer");
+    mini.finish();
+}
+
+#[test]
+fn kills_at_any_moment_of_a_push_leave_one_whole_release() {
+    let mut mini = Mini::start();
+    let repo = hello("0");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    let mut commits = vec![head(&repo)];
+    // A fixed seed (a linear congruence): the moments are spread over the length of a push, and the same in each run.
+    let mut moment: u64 = 20_260_801;
+
+    for round in 1..=8 {
+        repo.write("index.html", &round.to_string());
+        commits.push(repo.commit(&format!("{round}")));
+        moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let push = Pushing::start(&mini, &repo);
+        std::thread::sleep(Duration::from_millis((moment >> 33) % 1500));
+
+        mini.kill_9();
+
+        let (was_taken, said) = push.end();
+        mini.boot();
+        let body: usize = mini.get("blog", "/").body.parse().unwrap();
+        println!("round {round}: taken {was_taken}, serves {body}");
+        assert!(!was_taken || body == round, "acknowledged and lost in round {round}: {said}");
+        is_whole(&mini, &repo, &commits[body], &body.to_string());
+    }
+
+    repo.write("index.html", "last");
+    let last = repo.commit("last");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    is_whole(&mini, &repo, &last, "last");
+    mini.finish();
+}
+
+#[test]
+fn a_stop_during_a_build_tells_the_pusher_to_push_again_and_keeps_apps_running() {
+    let mut mini = Mini::start();
+    let repo = hello("first");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    let first = head(&repo);
+    let container = mini.docker().containers();
+    repo.write("Dockerfile", &format!("FROM busybox\nRUN sleep 93{}\n", std::process::id()));
+    repo.commit("sleeps");
+    let mut push = Pushing::start(&mini, &repo);
+    push.until("-----> Building image");
+
+    let begun = Instant::now();
+    let status = mini.stop();
+
+    assert!(status.success() && begun.elapsed() < Duration::from_secs(20), "{status} after {:?}", begun.elapsed());
+    let (was_taken, said) = push.end();
+    assert!(!was_taken && said.contains("mini is restarting: push again") && said.contains("pre-receive hook declined"), "{said}");
+    assert_eq!(mini.docker().containers(), container);
+    assert_eq!(Docker::inspect(&container[0], "{{.State.Running}}"), "true");
+    mini.boot();
+    is_whole(&mini, &repo, &first, "first");
+    assert_eq!(mini.docker().containers(), container, "the container went on through the restart");
+    mini.finish();
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    let mut mini = Mini::start();
+    let repo = hello("first");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    // A reader of logs that does not leave would be given seconds.
+    let line = mini.anna.ssh_command(mini.ssh);
+    let mut reader = Command::new(&line[0]);
+    reader.args(&line[1..]).args(["mini@127.0.0.1", "logs -f blog"]);
+    let mut reader = reader.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    BufReader::new(reader.stdout.as_mut().unwrap()).lines().next().unwrap().unwrap();
+
+    let pid = mini.pid();
+    signal(pid, "TERM");
+    eventually("the stop to begin", || mini.log().contains("stopping").then_some(()));
+    let begun = Instant::now();
+    let status = mini.stop();
+
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(status.success() && mini.log().contains("stopped at once"), "{status}");
+    reader.kill().unwrap();
+    reader.wait().unwrap();
+    mini.boot();
+    assert_eq!(mini.get("blog", "/").body, "first");
+    mini.finish();
+}
+
+#[test]
+fn a_container_that_is_removed_or_stopped_by_hand_comes_back() {
+    let mut mini = Mini::start();
+    let repo = hello("first");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    let first = head(&repo);
+    let docker = |words: &[&str]| assert!(Command::new("docker").args(words).output().unwrap().status.success(), "docker {words:?}");
+    let old = mini.docker().containers();
+
+    docker(&["rm", "-f", &old[0]]);
+
+    eventually("another container that answers", || {
+        let now = mini.docker().containers();
+        (now.len() == 1 && now != old && mini.get("blog", "/").status == 200).then_some(())
+    });
+    is_whole(&mini, &repo, &first, "first");
+
+    let old = mini.docker().containers();
+    mini.stop();
+    docker(&["stop", "-t", "0", &old[0]]);
+    mini.boot();
+    eventually("the stopped container to answer", || (mini.get("blog", "/").status == 200).then_some(()));
+    assert_eq!(mini.docker().containers(), old);
+
+    mini.stop();
+    docker(&["rm", "-f", &old[0]]);
+    mini.boot();
+    eventually("a container in place of the removed one", || (mini.get("blog", "/").status == 200).then_some(()));
+    is_whole(&mini, &repo, &first, "first");
+    mini.finish();
+}
+
+#[test]
+fn a_process_that_dies_is_started_again_and_its_death_is_told() {
+    let mini = Mini::start();
+    let repo = hello("first");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    let container = mini.docker().containers();
+    let pid: u32 = Docker::inspect(&container[0], "{{.State.Pid}}").parse().unwrap();
+
+    signal(pid, "KILL");
+
+    eventually("the death in the log", || {
+        mini.local(&["logs", "blog"]).ok().stdout.contains("web.1 of v1 died (exit code 137)").then_some(())
+    });
+    eventually("the restart", || (Docker::inspect(&container[0], "{{.State.Running}} {{.RestartCount}}") == "true 1").then_some(()));
+    let rows: serde_json::Value = serde_json::from_str(&mini.local(&["ps", "blog", "--json"]).ok().stdout).unwrap();
+    assert_eq!(rows[0]["restarts"], 1, "{rows}");
+    eventually("its answers", || (mini.get("blog", "/").body == "first").then_some(()));
+    assert_eq!(mini.docker().containers(), container);
+    mini.finish();
+}
+
+#[test]
+fn a_kill_during_the_very_first_push_leaves_an_app_that_can_be_pushed_or_destroyed() {
+    let mut mini = Mini::start();
+    let repo = hello("first");
+    repo.write("Dockerfile", &format!("FROM busybox\nRUN sleep 94{}\n", std::process::id()));
+    repo.commit("sleeps");
+    let mut push = Pushing::start(&mini, &repo);
+    push.until("-----> Building image");
+
+    mini.kill_9();
+
+    assert!(!push.end().0);
+    mini.boot();
+    assert_eq!(mini.docker().containers(), Vec::<String>::new());
+    assert_eq!(mini.get("blog", "/").status, 503);
+    repo.git(&["reset", "-q", "--hard", "HEAD~"]);
+    let first = head(&repo);
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    is_whole(&mini, &repo, &first, "first");
+    let data = mini.data();
+    mini.local(&["apps:destroy", "blog", "--confirm", "blog"]).ok();
+    assert_eq!(leftover_files(&data), Vec::<std::path::PathBuf>::new());
+    mini.finish();
+}

@@ -1,0 +1,435 @@
+//! What goes wrong on the way to a live app: what the pusher reads, and that nothing else changed.
+
+use std::time::{Duration, Instant};
+
+use crate::harness::{Docker, Mini, Repo, Said, eventually};
+
+/// A live `blog` with its work tree, and what the engine held then.
+struct Live {
+    mini: Mini,
+    repo: Repo,
+    first: String,
+    held: Vec<String>,
+}
+
+impl Live {
+    fn start(flags: &[&str]) -> Self {
+        let mini = Mini::start_with(flags);
+        let repo = Repo::from_folder("examples/hello");
+        mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+        let first = repo.git(&["rev-parse", "HEAD"]).trim().to_owned();
+        let held = held(&mini.docker());
+        Live { mini, repo, first, held }
+    }
+
+    /// Puts an app of `tests/apps` in place of the live one.
+    fn take(&self, app: &str) {
+        self.repo.git(&["rm", "-rq", "."]);
+        let source = format!("{}/tests/apps/{app}/.", env!("CARGO_MANIFEST_DIR"));
+        assert!(std::process::Command::new("cp").args(["-a", &source]).arg(self.repo.path()).status().unwrap().success());
+        self.repo.commit(app);
+    }
+
+    fn dockerfile(&self, text: &str) {
+        self.repo.write("Dockerfile", text);
+        self.repo.commit("change");
+    }
+
+    fn push(&self) -> Said {
+        self.mini.anna.push(self.repo.path(), self.mini.ssh, "blog", &["main"])
+    }
+
+    /// Pushes what must not go live, and asserts that it changed nothing.
+    #[track_caller]
+    fn push_fails(&self, sentence: &str) -> Said {
+        let pushed = self.push().fails(1, "[remote rejected] main -> main (pre-receive hook declined)");
+        assert!(pushed.stderr.contains(sentence), "not said: {sentence:?}, but:\n{}", pushed.stderr);
+        self.is_as_before();
+        pushed
+    }
+
+    #[track_caller]
+    fn is_as_before(&self) {
+        let remote = self.mini.anna.git(self.repo.path(), self.mini.ssh).args(["ls-remote", &self.url(), "refs/heads/main"]).output();
+        assert_eq!(String::from_utf8(remote.unwrap().stdout).unwrap(), format!("{}\trefs/heads/main\n", self.first));
+        let answer = self.mini.get("blog", "/");
+        assert!(answer.status == 200 && answer.body.contains("Hello from mini"), "{answer:?}");
+        assert_eq!(held(&self.mini.docker()), self.held, "the engine holds something else than before");
+    }
+
+    fn url(&self) -> String {
+        format!("ssh://mini@{}/blog", self.mini.ssh)
+    }
+
+    fn releases(&self) -> String {
+        self.mini.local(&["releases", "blog"]).ok().stdout
+    }
+}
+
+fn held(docker: &Docker) -> Vec<String> {
+    let mut held = docker.leftovers();
+    held.sort();
+    held.dedup();
+    held
+}
+
+/// What the server said, with everything that differs from run to run replaced.
+fn transcript(said: &Said) -> String {
+    said.remote().iter().map(|line| normal(line) + "\n").collect()
+}
+
+/// Asserts the whole transcript; the expected one begins below its quote.
+#[track_caller]
+fn says(said: &Said, expected: &str) {
+    let transcript = format!("\n{}", transcript(said));
+    assert!(transcript == expected, "said:{transcript}\nexpected:{expected}");
+}
+
+/// Replaces times, sizes and commits, and what the builder remembers from other runs: which steps are cached.
+fn normal(line: &str) -> String {
+    let line = line.replace("  cached", "  N.Ns").replace("[1/1] FROM", "[1/N] FROM").replace("[1/2] FROM", "[1/N] FROM");
+    let line = &line;
+    let mut words: Vec<String> = Vec::new();
+    for word in line.split(' ') {
+        let (core, tail) = word.split_at(word.trim_end_matches([',', ')', ':']).len());
+        let is_seconds = core.strip_suffix('s').is_some_and(|number| number.contains('.') && number.parse::<f64>().is_ok());
+        let is_commit = core.len() == 7 && core.bytes().all(|b| b.is_ascii_hexdigit());
+        let is_size = words.last().is_some_and(|last| last == "Image") && core.parse::<f64>().is_ok();
+        let is_cached = word.starts_with('(') && line.contains(" steps cached)");
+        words.push(if is_seconds {
+            format!("N.Ns{tail}")
+        } else if is_size {
+            "N".to_owned()
+        } else if is_cached {
+            "(N".to_owned()
+        } else if is_commit {
+            format!("COMMIT{tail}")
+        } else {
+            word.to_owned()
+        });
+    }
+    words.join(" ")
+}
+
+/// The one command that a failure ends with.
+#[track_caller]
+fn command_to_try(said: &Said) -> String {
+    let lines = said.remote();
+    let tries: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix(" !     try: ")).collect();
+    assert_eq!(tries.len(), 1, "{}", said.stderr);
+    tries[0].to_owned()
+}
+
+#[test]
+fn a_failed_build_leaves_the_old_release_serving() {
+    let live = Live::start(&[]);
+    live.take("broken-build");
+
+    let pushed = live.push_fails(" !     try: ");
+
+    says(
+        &pushed,
+        r#"
+-----> Receiving blog (main, COMMIT)
+-----> Dockerfile app
+-----> Building image
+       [1/N] FROM busybox  N.Ns
+       compiling 37 files
+       main.c:12: error: expected ';'
+ !     `RUN echo compiling 37 files; echo "main.c:12: error: expected ';'"; exit 3` failed with exit code 3
+ !     try: docker build .   (the same build on your own machine)
+ !     nothing was changed: v1 keeps serving
+"#,
+    );
+    live.mini.finish();
+}
+
+#[test]
+fn a_crash_at_start_shows_its_last_words() {
+    let live = Live::start(&["--ready-time", "3s"]);
+    live.take("crash-at-start");
+
+    let pushed = live.push_fails(" !     try: ");
+
+    says(
+        &pushed,
+        r"
+-----> Receiving blog (main, COMMIT)
+-----> Dockerfile app
+-----> Building image
+       [1/N] FROM busybox  N.Ns
+-----> Image N MB in N.Ns (N of 1 steps cached)
+-----> Starting web.1 beside v1
+ !     web.1 exited with code 1 after N.Ns
+       it printed last:
+         starting
+         DATABASE_URL is not set
+ !     try: ssh mini logs blog
+ !     nothing was changed: v1 keeps serving
+",
+    );
+    let releases = live.releases();
+    assert!(releases.contains("v2") && releases.contains("failed") && releases.contains("exited with code 1"), "{releases}");
+    let command = command_to_try(&pushed);
+    let logs = live.mini.anna.ssh(live.mini.ssh, command.strip_prefix("ssh mini ").unwrap()).ok().stdout;
+    assert!(logs.contains("DATABASE_URL is not set"), "the command to try tells more: {logs}");
+    live.mini.finish();
+}
+
+#[test]
+fn a_wrong_port_is_named_and_the_command_to_try_mends_it() {
+    let live = Live::start(&["--ready-time", "3s"]);
+    live.take("wrong-port");
+
+    let pushed = live.push_fails(" !     try: ");
+
+    says(
+        &pushed,
+        r"
+-----> Receiving blog (main, COMMIT)
+-----> Dockerfile app
+-----> Building image
+       [1/N] FROM busybox  N.Ns
+-----> Image N MB in N.Ns (N of 1 steps cached)
+-----> Starting web.1 beside v1
+ !     web.1 listens on port 3000, not on $PORT (5000)
+       it printed nothing
+ !     try: ssh mini config:set blog PORT=3000
+ !     nothing was changed: v1 keeps serving
+",
+    );
+    let command = command_to_try(&pushed);
+    live.mini.anna.ssh(live.mini.ssh, command.strip_prefix("ssh mini ").unwrap());
+    live.push().ok();
+    assert_eq!(live.mini.get("blog", "/").status, 404, "busybox's httpd has no page there");
+    live.mini.finish();
+}
+
+#[test]
+fn an_app_that_only_it_can_reach_is_told_to_bind_elsewhere() {
+    let live = Live::start(&["--ready-time", "3s"]);
+    live.take("loopback-only");
+
+    let pushed = live.push_fails(" !     try: ");
+
+    says(
+        &pushed,
+        r"
+-----> Receiving blog (main, COMMIT)
+-----> Dockerfile app
+-----> Building image
+       [1/N] FROM busybox  N.Ns
+-----> Image N MB in N.Ns (N of 1 steps cached)
+-----> Starting web.1 beside v1
+ !     web.1 listens on 127.0.0.1:5000, which nothing outside its container reaches
+       it printed nothing
+ !     try: listen on 0.0.0.0:$PORT (PORT is 5000 now), commit and push
+ !     nothing was changed: v1 keeps serving
+",
+    );
+    live.mini.finish();
+}
+
+#[test]
+fn an_app_that_only_fails_never_goes_live() {
+    let live = Live::start(&["--ready-time", "3s"]);
+    live.take("never-healthy");
+
+    let pushed = live.push_fails(" !     try: ");
+
+    says(
+        &pushed,
+        r"
+-----> Receiving blog (main, COMMIT)
+-----> Dockerfile app
+-----> Building image
+       [1/N] FROM busybox  N.Ns
+       [2/2] COPY answer /  N.Ns
+-----> Image N MB in N.Ns (N of 2 steps cached)
+-----> Starting web.1 beside v1
+ !     web.1 answered 500 to GET / for N.Ns
+       it printed nothing
+ !     try: ssh mini logs blog
+ !     nothing was changed: v1 keeps serving
+",
+    );
+    live.mini.finish();
+}
+
+#[test]
+fn a_failing_first_push_leaves_an_app_that_the_next_push_brings_to_life() {
+    let mini = Mini::start_with(&["--ready-time", "3s"]);
+    let repo = Repo::from_folder("tests/apps/crash-at-start");
+
+    let pushed = mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).fails(1, "pre-receive hook declined");
+
+    says(
+        &pushed,
+        r"
+-----> Receiving blog (main, COMMIT)
+-----> Created app `blog`
+-----> Dockerfile app
+-----> Building image
+       [1/N] FROM busybox  N.Ns
+-----> Image N MB in N.Ns (N of 1 steps cached)
+-----> Starting web.1
+ !     web.1 exited with code 1 after N.Ns
+       it printed last:
+         starting
+         DATABASE_URL is not set
+ !     try: ssh mini logs blog
+ !     `blog` has no release yet: the next push may be its first
+",
+    );
+    assert_eq!(mini.get("blog", "/").status, 503);
+    assert_eq!(mini.docker().containers(), Vec::<String>::new());
+    assert_eq!(mini.docker().images(), Vec::<String>::new());
+    repo.write("Dockerfile", "FROM busybox\nCMD [\"sh\", \"-c\", \"exec httpd -f -p $PORT\"]\n");
+    repo.commit("mended");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    mini.finish();
+}
+
+/// The processes of this machine whose command line holds `text`.
+fn running(text: &str) -> Vec<String> {
+    let lines = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = lines.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).filter(|line| line.contains(text)).collect()
+}
+
+#[test]
+fn a_silent_build_is_ended_with_all_its_processes() {
+    let live = Live::start(&["--build-silence", "2s"]);
+    // A number of its own, by which the process list is searched.
+    let sleep = format!("sleep 91{}", std::process::id());
+    live.dockerfile(&format!("FROM busybox\nRUN {sleep}\n"));
+
+    let begun = Instant::now();
+    live.push_fails("printed nothing for 2 s");
+
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    eventually("the build's processes to be gone", || running(&sleep).is_empty().then_some(()));
+    live.mini.finish();
+}
+
+#[test]
+fn an_endless_build_is_ended_with_all_its_processes() {
+    let live = Live::start(&["--build-time", "3s"]);
+    let mark = format!("endless-{}", std::process::id());
+    live.dockerfile(&format!("FROM busybox\nRUN while :; do echo {mark}; sleep 0.2; done\n"));
+
+    let begun = Instant::now();
+    live.push_fails("3 s");
+
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    eventually("the build's processes to be gone", || running(&mark).is_empty().then_some(()));
+    live.mini.finish();
+}
+
+#[test]
+fn a_build_that_prints_without_measure_is_cut_and_cleaned_and_goes_on() {
+    let live = Live::start(&[]);
+    // The time makes each run's steps new to the builder's cache.
+    live.repo.write("now", &format!("{:?}", std::time::SystemTime::now()));
+    live.dockerfile(concat!(
+        "FROM busybox\nCOPY now /\n",
+        "RUN seq 100000\n",
+        "RUN head -c 10000000 /dev/zero | tr '\\0' x; echo\n",
+        "RUN printf 'a\\033[31mred\\033[0m\\033]0;title\\007b\\r\\n\\033[2J\\000\\377end\\n'\n",
+        "CMD [\"sh\", \"-c\", \"exec httpd -f -p $PORT\"]\n"
+    ));
+
+    let pushed = live.push().ok();
+
+    assert!(pushed.stderr.len() < 12_000_000, "{}", pushed.stderr.len());
+    let lines = pushed.remote();
+    assert!(lines.iter().any(|line| line == "       1000"), "the first of the many lines");
+    assert!(lines.iter().all(|line| line.len() < 17 << 10), "a line is cut");
+    assert!(lines.iter().any(|line| line == "       aredb"), "{:?}", &lines[lines.len() - 20..]);
+    assert!(!lines.iter().any(|line| line.chars().any(char::is_control)), "escapes are stripped");
+    live.mini.finish();
+}
+
+#[test]
+fn each_wrong_dockerfile_is_explained_and_changes_nothing() {
+    let live = Live::start(&[]);
+
+    for (dockerfile, sentence) in [
+        ("FROM busybox\nRUN exit 3\n", "exit 3"),
+        ("FROM busybox\nRUN (sleep 5; echo late) & exit 3\n", "exit"),
+        ("FROM mini-test-no-such-image:7\n", "mini-test-no-such-image:7"),
+        ("FROM busybox\nRNU echo\n", "RNU"),
+        ("FROM busybox\nCOPY nothing /\n", "nothing"),
+        ("", "Dockerfile"),
+    ] {
+        live.dockerfile(dockerfile);
+        let pushed = live.push_fails(sentence);
+        println!("{}", transcript(&pushed));
+        assert!(pushed.remote().iter().any(|line| line.starts_with(" !     ")), "{}", pushed.stderr);
+    }
+    live.mini.finish();
+}
+
+/// Serves while its config lets it.
+const FRAGILE: &str = "FROM busybox\nCMD [\"sh\", \"-c\", \"echo mode=$MODE; [ \\\"$MODE\\\" != bad ] || exit 7; \
+                       mkdir -p /www; echo serves $MODE >/www/index.html; exec httpd -f -p $PORT -h /www\"]\n";
+
+#[test]
+fn a_config_change_that_makes_the_app_crash_is_not_made() {
+    let mini = Mini::start_with(&["--ready-time", "3s"]);
+    let repo = Repo::of(&[("Dockerfile", FRAGILE)]);
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    mini.anna.ssh(mini.ssh, "config:set blog MODE=good").ok();
+
+    let refused = mini.anna.ssh(mini.ssh, "config:set blog MODE=bad OTHER=1").fails(1, "web.1 exited with code 7");
+
+    assert!(refused.stderr.contains("mode=bad"), "{}", refused.stderr);
+    assert_eq!(mini.local(&["config", "blog", "--show"]).ok().stdout, "MODE=good\n");
+    assert_eq!(mini.get("blog", "/").body, "serves good\n");
+    assert_eq!(mini.docker().containers().len(), 1);
+    let releases = mini.local(&["releases", "blog"]).ok().stdout;
+    assert!(releases.lines().any(|line| line.starts_with("v3") && line.contains("failed")), "{releases}");
+
+    mini.anna.ssh(mini.ssh, "rollback blog v3").fails(2, "v3 never went live");
+    mini.anna.ssh(mini.ssh, "rollback blog v2").fails(2, "v2 is what is live");
+    mini.anna.ssh(mini.ssh, "rollback blog v9").fails(3, "there is no release v9");
+    mini.anna.ssh(mini.ssh, "rollback blog v1").ok();
+    assert_eq!(mini.get("blog", "/").body, "serves\n");
+    mini.finish();
+}
+
+#[test]
+fn a_port_that_is_none_is_refused_before_anything_starts() {
+    let live = Live::start(&[]);
+
+    for port in ["http", "0", "65536", "-1", "80 80", ""] {
+        let refused = live.mini.anna.ssh(live.mini.ssh, &format!("config:set blog 'PORT={port}'"));
+        let refused = refused.fails(2, "PORT");
+        assert!(!refused.stderr.contains("----->"), "{}", refused.stderr);
+    }
+
+    assert_eq!(live.mini.local(&["config", "blog", "--json"]).ok().stdout, "[]\n");
+    assert_eq!(live.releases().lines().count(), 2, "a head and v1");
+    live.is_as_before();
+    live.mini.finish();
+}
+
+#[test]
+fn an_app_that_does_not_go_when_asked_is_killed_and_delays_nobody() {
+    let mini = Mini::start_with(&["--stop-grace", "4s"]);
+    let repo = Repo::from_folder("tests/apps/ignores-term");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    let old = mini.docker().containers();
+    repo.write("index.html", "newer");
+    repo.commit("second");
+
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+
+    assert!(mini.docker().containers().contains(&old[0]), "the push did not wait for the old one's end");
+    assert_eq!(mini.get("blog", "/").body, "newer");
+    eventually("the old container to be gone", || (!mini.docker().containers().contains(&old[0])).then_some(()));
+    assert_eq!(mini.docker().containers().len(), 1);
+    let logs = mini.local(&["logs", "blog"]).ok().stdout;
+    assert!(logs.contains("not yet"), "it was asked before it was killed: {logs}");
+    mini.finish();
+}
