@@ -214,7 +214,6 @@ impl Mini {
 
     /// Destroys every app, stops the server and asserts that nothing of it is left anywhere.
     pub fn finish(mut self) {
-        self.finished = true;
         let apps = self.local(&["apps", "--json"]);
         assert_eq!(apps.code, 0, "{apps:?}");
         let rows: serde_json::Value = serde_json::from_str(&apps.stdout).unwrap();
@@ -231,6 +230,7 @@ impl Mini {
         let status = self.stop();
         assert!(status.success(), "the server ended with {status}");
         assert!(!self.log().contains("panicked"), "the server panicked: {}", self.log());
+        self.finished = true;
     }
 }
 
