@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::prove::Recipe;
 use super::{Deployer, Talk};
+use crate::engine::ContainerState;
 use crate::error::{Error, Kind, Result};
 use crate::git::{Git, branch_ref};
 use crate::model::{AppId, ContainerId, ReleaseState, Version};
@@ -133,13 +134,18 @@ impl Deployer {
     }
 
     async fn revive(&self, app: &App, release: &Release) -> Result<()> {
+        let is_fine = |state: &ContainerState| (state.running || state.restarting) && state.restarts;
+        if self.container_of(release).await?.is_some_and(|(_, state)| is_fine(&state)) {
+            return Ok(());
+        }
+        let _turn = self.release_turn(&app.id, &Talk::silent()).await;
+        // Another release may have gone live while this one was looked at: then its container is meant to end.
+        if self.live_release(&app.id).await?.is_none_or(|live| live.version != release.version) {
+            return Ok(());
+        }
         let engine = &self.rooms().engine;
-        let state = match &release.container {
-            Some(container) => engine.inspect(container).await?.map(|state| (container, state)),
-            None => None,
-        };
-        match state {
-            Some((_, state)) if (state.running || state.restarting) && state.restarts => Ok(()),
+        match self.container_of(release).await? {
+            Some((_, state)) if is_fine(&state) => Ok(()),
             // Killed between the switch and this: it would run until it dies, and then not come back.
             Some((container, state)) if state.running => engine.set_restart(container, true).await,
             Some((container, _)) => {
@@ -153,11 +159,17 @@ impl Deployer {
         }
     }
 
-    /// Makes the container of a live release anew, as after somebody removed it by hand.
+    async fn container_of<'a>(&self, release: &'a Release) -> Result<Option<(&'a ContainerId, ContainerState)>> {
+        let Some(container) = &release.container else { return Ok(None) };
+        Ok(self.rooms().engine.inspect(container).await?.map(|state| (container, state)))
+    }
+
+    /// Makes the container of a live release anew, as after somebody removed it by hand; under the release turn.
     async fn remake(&self, app: &App, release: &Release) -> Result<()> {
         tracing::info!(app.name = %app.name, release.version = %release.version, "making a lost container again");
         let rooms = self.rooms();
-        let turn = self.release_turn(&app.id, &Talk::silent()).await;
+        // One that was made in an earlier try holds the name.
+        self.discard_release(app, release.version).await;
         let config = rooms.store.release_config(app.id.clone(), release.version).await?;
         let deploy = self.begin(app, release.kind, release.commit.as_ref(), "mini").await?;
         let recipe = Recipe {
@@ -173,13 +185,10 @@ impl Deployer {
             config,
         };
         let port = release.port.ok_or_else(|| Error::failed("a live release has no port"))?;
-        let started = self.journaled(deploy, self.start(&recipe, release, port)).await;
-        let (container, address) = started?;
+        let (container, address) = self.journaled(deploy, self.start(&recipe, release, port)).await?;
         rooms.engine.set_restart(&container, true).await?;
         self.route(app, release.version, address);
-        rooms.store.finish(deploy).await?;
-        drop(turn);
-        Ok(())
+        rooms.store.finish(deploy).await
     }
 
     /// A crash between the switch and git's moving of the ref leaves the branch behind: it follows what is live.
