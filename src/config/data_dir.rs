@@ -10,6 +10,9 @@ use crate::error::{Error, Kind, Result};
 /// The longest path of a unix socket (unix(7)): 108 bytes with the closing NUL.
 const MAX_SOCKET_PATH: usize = 107;
 
+/// What may stand in the dir before its first server: deploy/quickstart's settings, log and pid file.
+const PREPARED: [&str; 3] = ["mini.toml", "server.log", "server.pid"];
+
 /// A data dir that this process holds; dropping it lets the next server in.
 #[derive(Debug)]
 pub struct DataDir {
@@ -73,8 +76,8 @@ impl DataDir {
 
 /// Tells an empty folder or one that a server used before from somebody's home: that one must not be closed to its owner.
 fn is_ours(path: &Path) -> std::io::Result<bool> {
-    let settings_alone = std::fs::read_dir(path)?.flatten().all(|entry| entry.file_name() == "mini.toml");
-    Ok(settings_alone || path.join("lock").is_file())
+    let is_prepared = std::fs::read_dir(path)?.flatten().all(|entry| PREPARED.iter().any(|name| entry.file_name() == *name));
+    Ok(is_prepared || path.join("lock").is_file())
 }
 
 fn lock(dir: &Path) -> Result<File> {
@@ -135,6 +138,16 @@ mod tests {
 
         assert_eq!(DataDir::open(dir.path()).unwrap_err().exit_code(), 78);
         assert_eq!(std::fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o755);
+    }
+
+    #[test]
+    fn a_folder_that_quickstart_prepared_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in PREPARED {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+
+        assert!(DataDir::open(dir.path()).is_ok());
     }
 
     #[test]
