@@ -27,7 +27,9 @@ fn ask(words: &[String]) -> Result<()> {
     let (command, json) = match parse_words(&words)? {
         Asked::Help(text) => {
             print_to(&mut std::io::stdout(), &text);
-            print_to(&mut std::io::stdout(), LOCAL_WORDS);
+            if words.iter().all(|word| matches!(word.as_str(), "help" | "--help" | "-h")) {
+                print_to(&mut std::io::stdout(), LOCAL_WORDS);
+            }
             return Ok(());
         }
         Asked::Do { command: Command::Version, json } => {
@@ -48,7 +50,7 @@ fn ask(words: &[String]) -> Result<()> {
     transport::call(&socket, command, input, &mut show)
 }
 
-const LOCAL_WORDS: &str = "\nOn the server itself:\n  server            Run the server (see: mini server --help)\n";
+const LOCAL_WORDS: &str = "\nOn the server's own machine:\n  mini server   Run the server (see: mini server --help)\n  MINI_DATA     Environment: the data folder of the server that is meant\n";
 
 fn data_dir() -> Result<PathBuf> {
     match std::env::var_os("MINI_DATA").filter(|dir| !dir.is_empty()) {

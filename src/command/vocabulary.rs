@@ -9,6 +9,7 @@ use crate::model::{AppName, ConfigName, KeyName, Role, Version};
 /// A command of the server. No variant holds a path: files are opened by the client, every other door takes `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[command(about = "git push mini main, get a URL")]
 pub enum Command {
     /// List the apps you can see
     #[command(name = "apps")]
@@ -62,12 +63,17 @@ pub enum Command {
     },
     /// Print the value of one config variable
     #[command(name = "config:get")]
-    ConfigGet { app: AppName, name: ConfigName },
+    ConfigGet {
+        app: AppName,
+        /// Name of the variable
+        #[arg(value_name = "KEY")]
+        name: ConfigName,
+    },
     /// Set config variables and release the app with them
     #[command(name = "config:set")]
     ConfigSet {
         app: AppName,
-        /// KEY=VALUE; `KEY=-` reads the value from the input
+        /// What to set; KEY=- reads the value from the input, so that it stands in no history
         #[arg(required = true, value_name = "KEY=VALUE")]
         assignments: Vec<Assignment>,
     },
@@ -75,6 +81,7 @@ pub enum Command {
     #[command(name = "config:unset")]
     ConfigUnset {
         app: AppName,
+        /// Names of the variables
         #[arg(required = true, value_name = "KEY")]
         names: Vec<ConfigName>,
     },
@@ -90,7 +97,7 @@ pub enum Command {
     #[command(name = "rollback")]
     Rollback {
         app: AppName,
-        /// Which one; left out, the one that was live before this one
+        /// Which one, as v12; left out, the one that was live before this one
         version: Option<Version>,
     },
     /// Build and release the current commit again
@@ -109,8 +116,8 @@ pub enum Command {
     KeysAdd {
         /// Name for the key; left out, its comment is used
         name: Option<KeyName>,
-        /// `-`: the key is read from the input
-        #[arg(value_name = "FILE|-", value_parser = ["-"])]
+        /// The public key; over ssh it is piped in: `-`, or nothing
+        #[arg(value_name = "FILE|-", value_parser = ["-"], hide_possible_values = true)]
         input: Option<String>,
         /// What the key may do: admin, deploy or view
         #[arg(long, default_value_t = Role::Deploy)]

@@ -41,9 +41,9 @@ const WITHOUT_APP: &[&str] = &["apps", "keys", "keys:add", "keys:remove", "whoam
     disable_version_flag = true,
     subcommand_required = true,
     // Help must not depend on the width of the server's own terminal.
-    term_width = 100,
+    term_width = 80,
     override_usage = "mini <COMMAND> [APP] [ARGUMENTS]",
-    after_help = "The app comes first, or as -a/--app APP. `noun:verb` and `noun verb` are the same.\nDeploy with: git push mini main"
+    after_help = "The app comes first, or as -a/--app APP. \"config:set\" may be \"config set\".\nDeploy with: git push mini main"
 )]
 struct Grammar {
     #[command(subcommand)]
@@ -66,12 +66,18 @@ pub fn parse_words(words: &[String]) -> Result<Asked> {
         Some(_) => {}
     }
     let line = std::iter::once("mini".to_owned()).chain(words.iter().cloned());
-    let parsed = Grammar::command().try_get_matches_from(line).and_then(|mut matches| Grammar::from_arg_matches_mut(&mut matches));
+    let parsed = grammar().try_get_matches_from(line).and_then(|mut matches| Grammar::from_arg_matches_mut(&mut matches));
     match parsed {
         Ok(Grammar { command, json }) => Ok(Asked::Do { command, json }),
         Err(err) if err.kind() == ErrorKind::DisplayHelp => Ok(Asked::Help(err.to_string())),
         Err(err) => Err(usage(&words[0], &err)),
     }
+}
+
+/// The grammar, with the one thing to say about the argument that nearly every word has.
+fn grammar() -> clap::Command {
+    let describe = |arg: clap::Arg| if arg.get_id() == "app" && arg.get_help().is_none() { arg.help("Name of the app") } else { arg };
+    Grammar::command().mut_subcommands(|word| word.mut_args(describe))
 }
 
 /// Joins `noun verb`, resolves aliases and puts the value of `-a` where the app stands.
@@ -115,7 +121,7 @@ fn is_known(word: &str) -> bool {
 }
 
 fn help_of(words: Option<&[String]>) -> Result<String> {
-    let mut grammar = Grammar::command();
+    let mut grammar = grammar();
     let Some(word) = words.and_then(|words| words.first()) else {
         return Ok(grammar.render_help().to_string());
     };
@@ -220,6 +226,19 @@ mod tests {
             assert!(matches!(parse(line), Ok(Asked::Help(_))), "`{line}`");
         }
         assert!(parse("help nonsense").is_err());
+    }
+
+    #[test]
+    fn help_fits_a_terminal_and_leaves_nothing_unsaid() {
+        let words: Vec<String> = Grammar::command().get_subcommands().map(|word| word.get_name().to_owned()).collect();
+
+        for line in words.iter().map(|word| format!("help {word}")).chain(["help".to_owned()]) {
+            let Ok(Asked::Help(text)) = parse(&line) else { panic!("`{line}` is no help") };
+            for shown in text.lines() {
+                assert!(shown.chars().count() <= 80, "`{line}`: {shown}");
+                assert_eq!(shown.trim_end(), shown, "`{line}`: an argument without a word");
+            }
+        }
     }
 
     #[test]

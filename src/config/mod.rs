@@ -22,58 +22,58 @@ pub use span::Span;
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ServerArgs {
-    /// Where everything is kept; default: /var/lib/mini as root, $XDG_DATA_HOME/mini otherwise
-    #[arg(long, value_name = "DIR", env = "MINI_DATA")]
+    /// Where everything is kept; default: /var/lib/mini as root, $XDG_DATA_HOME/mini else
+    #[arg(long, value_name = "DIR", env = "MINI_DATA", hide_env = true)]
     #[serde(skip)]
     pub data: Option<PathBuf>,
     /// Settings file; default: mini.toml in the data dir, if it is there
-    #[arg(long, value_name = "FILE", env = "MINI_SETTINGS")]
+    #[arg(long, value_name = "FILE", env = "MINI_SETTINGS", hide_env = true)]
     #[serde(skip)]
     pub settings: Option<PathBuf>,
-    /// Where SSH listens; default: port 2222 of every address. Port 0 takes a free one
-    #[arg(long, value_name = "ADDR", env = "MINI_SSH")]
+    /// Where git push arrives, as 127.0.0.1:2222 or :2222; default: :2222. Port 0 takes a free one
+    #[arg(long, value_name = "ADDR", env = "MINI_SSH", hide_env = true)]
     pub ssh: Option<String>,
-    /// Where HTTP listens; default: port 80 of every address
-    #[arg(long, value_name = "ADDR", env = "MINI_HTTP")]
+    /// Where apps are served; default: :80
+    #[arg(long, value_name = "ADDR", env = "MINI_HTTP", hide_env = true)]
     pub http: Option<String>,
-    /// Your domain: apps are APP.DOMAIN, and URLs are printed with it
-    #[arg(long, value_name = "DOMAIN", env = "MINI_DOMAIN")]
+    /// Your domain: URLs are printed as APP.DOMAIN; default: localhost
+    #[arg(long, value_name = "DOMAIN", env = "MINI_DOMAIN", hide_env = true)]
     pub domain: Option<String>,
-    /// The address by which the world reaches this machine: URLs are printed as APP.IP.nip.io
-    #[arg(long, value_name = "IP", env = "MINI_PUBLIC_IP")]
+    /// This machine, as the world sees it: without a domain, URLs are printed as APP.IP.nip.io
+    #[arg(long, value_name = "IP", env = "MINI_PUBLIC_IP", hide_env = true)]
     pub public_ip: Option<Ipv4Addr>,
-    /// File of authorized_keys lines that are let in as admins at start
-    #[arg(long, value_name = "FILE", env = "MINI_ADMIN_KEYS_FILE")]
+    /// File of authorized_keys lines, let in as admins at start
+    #[arg(long, value_name = "FILE", env = "MINI_ADMIN_KEYS_FILE", hide_env = true)]
     pub admin_keys: Option<PathBuf>,
-    /// Whether the first push to a free name creates the app; default: true
-    #[arg(long, value_name = "BOOL", env = "MINI_CREATE_ON_PUSH", action = clap::ArgAction::Set)]
+    /// Whether the first push to a free name creates the app: true or false; default: true
+    #[arg(long, value_name = "BOOL", env = "MINI_CREATE_ON_PUSH", hide_env = true, action = clap::ArgAction::Set)]
     pub create_on_push: Option<bool>,
     /// Socket of the Docker Engine; default: $DOCKER_HOST, else /var/run/docker.sock
-    #[arg(long, value_name = "SOCKET", env = "MINI_ENGINE")]
+    #[arg(long, value_name = "SOCKET", env = "MINI_ENGINE", hide_env = true)]
     pub engine: Option<String>,
     /// Builds that run at once; default: 1
-    #[arg(long, value_name = "N", env = "MINI_BUILDS")]
+    #[arg(long, value_name = "N", env = "MINI_BUILDS", hide_env = true)]
     pub builds: Option<usize>,
     /// The longest build; default: 15m
-    #[arg(long, value_name = "TIME", env = "MINI_BUILD_TIME")]
+    #[arg(long, value_name = "TIME", env = "MINI_BUILD_TIME", hide_env = true)]
     pub build_time: Option<Span>,
     /// The longest silence of a build; default: 5m
-    #[arg(long, value_name = "TIME", env = "MINI_BUILD_SILENCE")]
+    #[arg(long, value_name = "TIME", env = "MINI_BUILD_SILENCE", hide_env = true)]
     pub build_silence: Option<Span>,
     /// How long an app may take to answer after its start; default: 60s
-    #[arg(long, value_name = "TIME", env = "MINI_READY_TIME")]
+    #[arg(long, value_name = "TIME", env = "MINI_READY_TIME", hide_env = true)]
     pub ready_time: Option<Span>,
-    /// A new release must answer again after this, to show that it stays up; default: 250ms
-    #[arg(long, value_name = "TIME", env = "MINI_READY_CONFIRM")]
+    /// A new release must answer once more after this; default: 250ms
+    #[arg(long, value_name = "TIME", env = "MINI_READY_CONFIRM", hide_env = true)]
     pub ready_confirm: Option<Span>,
     /// How long old requests may take after a switch; default: 30s
-    #[arg(long, value_name = "TIME", env = "MINI_DRAIN_TIME")]
+    #[arg(long, value_name = "TIME", env = "MINI_DRAIN_TIME", hide_env = true)]
     pub drain_time: Option<Span>,
     /// How long an app may take to stop before it is killed; default: 30s
-    #[arg(long, value_name = "TIME", env = "MINI_STOP_GRACE")]
+    #[arg(long, value_name = "TIME", env = "MINI_STOP_GRACE", hide_env = true)]
     pub stop_grace: Option<Span>,
     /// Distinct images that are kept for rollback; default: 5
-    #[arg(long, value_name = "N", env = "MINI_KEEP_IMAGES")]
+    #[arg(long, value_name = "N", env = "MINI_KEEP_IMAGES", hide_env = true)]
     pub keep_images: Option<usize>,
 }
 

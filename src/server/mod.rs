@@ -22,15 +22,18 @@ use crate::ssh::SshServer;
 
 /// Runs the server: SSH, HTTP and a private socket, until SIGTERM or SIGINT
 #[derive(Parser)]
-#[command(name = "mini server", version, term_width = 100, hide_possible_values = true, after_help = PRECEDENCE)]
+#[command(name = "mini server", version, term_width = 80, hide_possible_values = true, after_help = PRECEDENCE)]
 struct Line {
     #[command(flatten)]
     args: ServerArgs,
 }
 
 /// Stands below the flags: a second paragraph above would give each of them three lines.
-const PRECEDENCE: &str = "Every flag may also be set in the environment, or in the settings file by its long name.
-A flag beats the environment, which beats the file.";
+const PRECEDENCE: &str = "In the environment: MINI_ and the flag's name, as MINI_BUILD_TIME=20m (the one
+exception: MINI_ADMIN_KEYS_FILE; MINI_ADMIN_KEYS holds such lines themselves).
+In the settings file: the long name, as build-time = \"20m\" (not data, settings).
+A flag beats the environment, which beats the file.
+MINI_LOG is what is logged to stderr: error, warn, info (the default) or debug.";
 
 /// Runs `mini server` with its flags and returns the exit code: 0, 75 (locked) or 78 (set-up), 2 for wrong flags.
 #[must_use]

@@ -85,7 +85,7 @@ pub async fn announce(rooms: &Rooms, addresses: &Addresses, host_key: &HostKey) 
     say(&format!("  data      {}", deploy.settings.data.display()));
     admit_admins(&deploy.store, &deploy.settings).await?;
     if deploy.store.keys().await?.is_empty() {
-        say("no keys yet: let yourself in with `mini keys add NAME FILE --role admin`");
+        say("no keys yet: let yourself in with `mini keys add anna ~/.ssh/id_ed25519.pub --role admin`");
     }
     if let Err(err) = deploy.engine.check().await {
         warn(&err, "apps cannot be built or started until it does");
