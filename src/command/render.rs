@@ -132,7 +132,7 @@ fn app_details(app: &AppDetails) -> String {
         ("release", or_dash(app.release)),
         ("commit", or_dash(app.commit.as_ref())),
         ("branch", app.deploy_branch.clone().unwrap_or_else(|| "the first of main and master to go live".into())),
-        ("image", app.image_bytes.map_or_else(|| "-".into(), |bytes| format!("{} MB", bytes / 1_000_000))),
+        ("image", app.image_bytes.map_or_else(|| "-".into(), |bytes| format!("{} MB", megabytes(bytes)))),
         ("created", app.created_at.to_string()),
     ])
 }
@@ -143,6 +143,13 @@ fn server_status(status: &ServerStatus) -> String {
     let mut text = pairs(&rows);
     text += &lines_of(status.warnings.iter().map(|warning| format!("! {warning}")));
     text
+}
+
+/// Names a size in MB: with a tenth below 10.
+#[must_use]
+pub fn megabytes(bytes: u64) -> String {
+    let tenths = bytes / 100_000;
+    if tenths < 100 { format!("{}.{}", tenths / 10, tenths % 10) } else { (tenths / 10).to_string() }
 }
 
 fn outcome(done: &Done) -> String {

@@ -213,7 +213,7 @@ impl std::str::FromStr for Assignment {
 
     fn from_str(text: &str) -> Result<Self> {
         let Some((name, value)) = text.split_once('=') else {
-            return Err(Error::usage("this is not KEY=VALUE").hint("for example: config:set blog GREETING=hello"));
+            return Err(Error::usage("this is not KEY=VALUE; a value with blanks wants quotes, over ssh two pairs: 'KEY=\"a b\"'"));
         };
         if value.contains('\0') {
             return Err(Error::usage("a value cannot hold a NUL byte"));

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::explain::seconds;
 use super::{Deployer, Talk};
+use crate::command::megabytes;
 use crate::engine::{BuildLine, BuildRequest};
 use crate::error::{Error, Kind, Result};
 use crate::model::limits::FAILURE_LOG_LINES;
@@ -111,9 +112,4 @@ impl Deployer {
             () = cancelled.cancelled() => Err(Error::busy("cancelled while it waited for a builder")),
         }
     }
-}
-
-fn megabytes(bytes: u64) -> String {
-    let tenths = bytes / 100_000;
-    if tenths < 100 { format!("{}.{}", tenths / 10, tenths % 10) } else { (tenths / 10).to_string() }
 }

@@ -103,7 +103,8 @@ impl FromStr for AppName {
                 .hint("use 2 to 40 lower-case letters, digits and single dashes, starting with a letter"));
         }
         if RESERVED.contains(&text) || is_release_like(text) {
-            return Err(Error::usage(format!("`{text}` is a word of the command line and cannot name an app")).hint("choose another name"));
+            return Err(Error::usage(format!("`{text}` is a word of the command line and cannot name an app"))
+                .hint(format!("choose another name, such as `{text}-app`")));
         }
         Ok(AppName(text.to_owned()))
     }
