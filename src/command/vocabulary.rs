@@ -117,7 +117,7 @@ pub enum Command {
         /// Name for the key; left out, its comment is used
         name: Option<KeyName>,
         /// The public key; over ssh it is piped in: `-`, or nothing
-        #[arg(value_name = "FILE|-", value_parser = ["-"], hide_possible_values = true)]
+        #[arg(value_name = "FILE|-", value_parser = only_the_input)]
         input: Option<String>,
         /// What the key may do: admin, deploy or view
         #[arg(long, default_value_t = Role::Deploy)]
@@ -196,6 +196,11 @@ impl Command {
             _ => false,
         }
     }
+}
+
+/// Parses the `-` that stands for the input. The sentence is for those who named a file of their own machine over ssh.
+fn only_the_input(word: &str) -> Result<String> {
+    if word == "-" { Ok(word.to_owned()) } else { Err(Error::usage("the server does not read files: pipe it")) }
 }
 
 // === impl Assignment ===
