@@ -6,11 +6,9 @@ use super::Deployer;
 use super::prove::WEB;
 use crate::error::Result;
 use crate::logs::{LogLine, Source};
+use crate::model::limits::ARCHIVED_LINES;
 use crate::model::{ContainerId, Stage, Version};
 use crate::store::{App, DeployId};
-
-/// Log lines that are copied from a container before it is removed.
-const KEPT_LINES: usize = 10_000;
 
 impl Deployer {
     /// Drains and retires the release that was replaced; the deploy is done when that is.
@@ -51,7 +49,7 @@ impl Deployer {
         if let Err(err) = engine.stop(container, grace).await {
             tracing::warn!(app.name = %app.name, release.version = %version, ?err, "a container could not be stopped");
         }
-        match engine.tail(container, KEPT_LINES).await {
+        match engine.tail(container, ARCHIVED_LINES).await {
             Ok(lines) => {
                 let lines = lines.into_iter().map(|line| LogLine::new(line.at, Source::app(WEB), &line.text)).collect();
                 if let Err(err) = self.rooms().logs.archive(app.id.clone(), lines).await {

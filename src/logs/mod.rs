@@ -18,7 +18,7 @@ use tokio::sync::broadcast;
 
 use crate::error::{Error, Result};
 use crate::model::AppId;
-use crate::model::limits::{LOG_SEGMENT_BYTES, LOG_SEGMENTS};
+use crate::model::limits::{ARCHIVED_LINES, LOG_SEGMENT_BYTES, LOG_SEGMENTS};
 use segment::{Segments, Shape};
 
 pub use follow::Follow;
@@ -91,7 +91,7 @@ impl Logs {
         self.blocking(app, move |log| log.archive(&lines)).await
     }
 
-    /// Returns the last `n` lines, oldest first; an app without a log has none.
+    /// Returns the last `n` lines by time, oldest first; an app without a log has none.
     pub async fn tail(&self, app: AppId, n: usize) -> Result<Vec<LogLine>> {
         self.blocking(app, move |log| log.tail(n)).await
     }
@@ -201,7 +201,10 @@ impl Writer {
     }
 
     fn tail(&self, n: usize) -> Result<Vec<LogLine>> {
-        self.segments.tail(n).map_err(|err| Error::unavailable("the app's log cannot be read").because(err))
+        // What a container said is archived when it goes, behind younger lines of mini's own.
+        let lines = self.segments.tail(n.saturating_add(ARCHIVED_LINES));
+        let lines = lines.map_err(|err| Error::unavailable("the app's log cannot be read").because(err))?;
+        Ok(merge(vec![lines], n))
     }
 }
 

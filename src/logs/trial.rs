@@ -167,7 +167,8 @@ async fn a_disk_that_takes_nothing_is_said_once_and_counted() {
     let first = append("one").await.unwrap_err();
     append("two").await.expect("it was said already");
     fs::remove_file(trial.folder()).unwrap();
-    append("three").await.unwrap();
+    let three = LogLine::new(Stamp::now(), Source::app("web.1"), "three");
+    trial.logs.append(trial.app.clone(), three).await.unwrap();
 
     assert_eq!(first.kind(), Kind::Unavailable);
     assert_eq!(trial.tail(10).await, ["(skipped 2 lines)", "three"]);
@@ -186,4 +187,15 @@ async fn a_removed_log_does_not_come_back_with_a_late_writer() {
 
     assert!(trial.tail(10).await.is_empty());
     assert_eq!(std::fs::read_dir(trial.dir.path().join("logs")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn the_tail_goes_by_time_whatever_was_archived_last() {
+    let trial = Trial::new();
+    let at = |millis, text| LogLine::new(Stamp::from_millis(millis), Source::app("web.1"), text);
+    trial.logs.append(trial.app.clone(), at(20, "released")).await.unwrap();
+
+    trial.logs.archive(trial.app.clone(), vec![at(10, "old"), at(15, "older than the release")]).await.unwrap();
+
+    assert_eq!(trial.tail(2).await, ["older than the release", "released"]);
 }

@@ -69,6 +69,8 @@ pub const ENGINE_LOG_FILES: &str = "3";
 /// Log segments kept per app.
 pub const LOG_SEGMENT_BYTES: u64 = 10 * MIB;
 pub const LOG_SEGMENTS: usize = 3;
+/// Log lines that are copied from a container before it is removed.
+pub const ARCHIVED_LINES: usize = 10_000;
 
 // Config of one app.
 pub const MAX_CONFIG_VALUE_BYTES: usize = 64 << 10;
