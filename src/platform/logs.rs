@@ -1,6 +1,6 @@
 //! One ordered stream of what an app and mini said, that goes on over deploys and restarts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -14,7 +14,7 @@ use crate::deploy::Deployer;
 use crate::engine::{AppLine, ContainerSummary};
 use crate::error::Result;
 use crate::logs::{LogLine, Source, merge};
-use crate::model::{AppId, ContainerId};
+use crate::model::{AppId, ContainerId, Stamp};
 
 type Events = mpsc::Sender<Result<Event>>;
 
@@ -52,8 +52,17 @@ struct Follower {
     app: AppId,
 }
 
-/// The moment of the last line that was read of each container, in nanoseconds.
-type Last = HashMap<ContainerId, i128>;
+/// How far each container has been read.
+type Last = HashMap<ContainerId, Mark>;
+
+/// The moments, in nanoseconds, up to which a container's stdout and stderr have been read.
+///
+/// One each: the engine takes the time of a line before it takes its turn to write it, so only one stream by itself is in order.
+#[derive(Clone, Copy)]
+struct Mark {
+    stdout: i128,
+    stderr: i128,
+}
 
 // === impl Follower ===
 
@@ -65,14 +74,18 @@ impl Follower {
     /// Returns the last `lines` lines of everything, and how far each container has been read.
     async fn past(&self, lines: usize) -> Result<(Vec<LogLine>, Last)> {
         let rooms = self.deployer.rooms();
-        let mut parts = vec![rooms.logs.tail(self.app.clone(), lines).await?];
-        let mut last = Last::new();
+        let (mut last, mut told) = (Last::new(), Vec::new());
         for container in self.containers().await {
-            let told = rooms.engine.tail(&container.id, lines.max(1)).await.unwrap_or_default();
-            last.insert(container.id.clone(), told.last().map_or(i128::MIN, |line| line.nanos));
-            parts.push(told.into_iter().map(|line| of_container(&container, &line)).collect());
+            let lines = rooms.engine.tail(&container.id, lines.max(1)).await.unwrap_or_default();
+            last.insert(container.id.clone(), Mark::behind(&lines));
+            told.push(lines.into_iter().map(|line| of_container(&container, &line)).collect::<Vec<_>>());
         }
-        Ok((merge(parts, lines), last))
+        // Read after the containers, or one that is retired meanwhile would be in neither; so it may be in both.
+        let mut kept = rooms.logs.tail(self.app.clone(), lines).await?;
+        let told_live: HashSet<String> = told.iter().flatten().map(ToString::to_string).collect();
+        kept.retain(|line| !told_live.contains(&line.to_string()));
+        told.insert(0, kept);
+        Ok((merge(told, lines), last))
     }
 
     /// Without an engine there are the segments: better than nothing.
@@ -103,8 +116,8 @@ impl Follower {
             for container in self.containers().await {
                 if !attached.contains(&container.id) {
                     attached.push(container.id.clone());
-                    let from = last.remove(&container.id).unwrap_or(i128::MIN);
-                    readers.spawn(read_container(self.deployer.clone(), container, from, events.clone()));
+                    let read = last.remove(&container.id).unwrap_or(Mark::START);
+                    readers.spawn(read_container(self.deployer.clone(), container, read, events.clone()));
                 }
             }
             loop {
@@ -120,19 +133,50 @@ impl Follower {
     }
 }
 
+// === impl Mark ===
+
+impl Mark {
+    const START: Mark = Mark { stdout: i128::MIN, stderr: i128::MIN };
+
+    /// Marks the end of a tail. A stream that says nothing in it has said all before it.
+    fn behind(lines: &[AppLine]) -> Mark {
+        let mut mark = lines.first().map_or(Mark::START, |first| Mark { stdout: first.nanos, stderr: first.nanos });
+        for line in lines {
+            mark.pass(line);
+        }
+        mark
+    }
+
+    fn pass(&mut self, line: &AppLine) {
+        *(if line.stderr { &mut self.stderr } else { &mut self.stdout }) = line.nanos;
+    }
+
+    fn is_before(self, line: &AppLine) -> bool {
+        line.nanos > if line.stderr { self.stderr } else { self.stdout }
+    }
+
+    /// Returns a moment before which everything has been read.
+    fn since(self) -> Option<Stamp> {
+        let nanos = self.stdout.min(self.stderr);
+        (nanos > i128::MIN).then(|| Stamp::from_millis(i64::try_from(nanos / 1_000_000).unwrap_or(0)))
+    }
+}
+
 /// Follows one container over its restarts until it is removed.
-async fn read_container(deployer: Deployer, container: ContainerSummary, mut from: i128, events: Events) {
+async fn read_container(deployer: Deployer, container: ContainerSummary, mut read: Mark, events: Events) {
     let engine = &deployer.rooms().engine;
     loop {
-        let since = (from > i128::MIN).then(|| stamp_of(from));
-        let mut lines = engine.follow(&container.id, since, None);
+        // `since` is in whole seconds: what is read already comes again, once, at the beginning.
+        let before = read;
+        let mut lines = engine.follow(&container.id, before.since(), None);
         while let Some(line) = lines.next().await {
-            if line.nanos > from {
-                from = line.nanos;
+            if before.is_before(&line) {
+                read.pass(&line);
                 send(&events, of_container(&container, &line)).await;
             }
         }
-        // The stream ends with the process; the engine may start it again.
+        // The stream ends with the process, and another one says later things; the engine may start it again.
+        read = Mark { stdout: read.stdout.max(read.stderr), stderr: read.stdout.max(read.stderr) };
         match engine.inspect(&container.id).await {
             Ok(Some(_)) => tokio::time::sleep(REOPEN_PAUSE).await,
             Ok(None) | Err(_) => return,
@@ -143,10 +187,6 @@ async fn read_container(deployer: Deployer, container: ContainerSummary, mut fro
 /// How long a container that ended is left alone before its output is asked for again.
 const REOPEN_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
 
-fn stamp_of(nanos: i128) -> crate::model::Stamp {
-    crate::model::Stamp::from_millis(i64::try_from(nanos / 1_000_000).unwrap_or(0))
-}
-
 fn of_container(container: &ContainerSummary, line: &AppLine) -> LogLine {
     LogLine::new(line.at, Source::app(&format!("{}.{}", container.process, container.index)), &line.text)
 }
@@ -155,4 +195,23 @@ async fn send(events: &Events, line: LogLine) {
     let record = LogRecord { at: line.at, source: line.source.to_string(), text: line.text().to_owned() };
     // A reader that left ends this by `events.closed()`.
     let _ = events.send(Ok(Event::Log(record))).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(nanos: i128, stderr: bool) -> AppLine {
+        AppLine { at: Stamp::from_millis(0), nanos, text: String::new(), stderr }
+    }
+
+    #[test]
+    fn a_line_of_one_stream_that_is_older_than_one_of_the_other_is_not_lost() {
+        let mark = Mark::behind(&[line(3, false), line(9, false)]);
+
+        assert!(mark.is_before(&line(8, true)));
+        assert!(!mark.is_before(&line(8, false)));
+        assert!(!mark.is_before(&line(2, true)), "older than the tail");
+        assert!(Mark::START.since().is_none());
+    }
 }
