@@ -5,14 +5,22 @@
 #[allow(dead_code)]
 mod harness;
 
+mod config;
+mod containers;
 mod crashes;
 mod doors;
 mod failures;
 mod hostile;
+mod keys;
 mod limits;
+mod logs;
 mod pushes;
 mod races;
 mod refusals;
+mod releases;
 mod scopes;
+mod secrets;
 mod sources;
 mod startup;
+mod traffic;
+mod words;

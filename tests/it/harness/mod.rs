@@ -152,8 +152,9 @@ impl Mini {
         stream.read_to_end(&mut text).unwrap();
         let text = String::from_utf8_lossy(&text).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status in {text:?}"));
-        Answer { status, head: head.to_owned(), body: body.to_owned() }
+        Answer { status, head: head.to_owned(), body: if is_chunked { dechunked(body) } else { body.to_owned() } }
     }
 
     /// The release, commit and visible refs of an app: what a refused push must not change.
@@ -253,6 +254,17 @@ impl Drop for Mini {
             self.docker().remove_all();
         }
     }
+}
+
+/// Joins the chunks of a body (RFC 9112, section 7.1), or those that came of one that was cut.
+fn dechunked(mut body: &str) -> String {
+    let mut text = String::new();
+    while let Some((size, rest)) = body.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("no chunk size: {size:?}"));
+        text.push_str(rest.get(..size).unwrap_or(rest));
+        body = rest.get(size + 2..).unwrap_or_default();
+    }
+    text
 }
 
 pub fn signal(pid: u32, name: &str) {

@@ -1,0 +1,238 @@
+//! The vocabulary: one table of words that means and prints the same over ssh and on the server itself.
+
+use crate::harness::{Mini, Person, Repo, Said};
+
+/// Words with the exit code they have, in an order in which each makes sense. `APP` stands for the door's own app.
+const TABLE: &[(&str, i32)] = &[
+    ("version", 0),
+    ("status", 0),
+    ("apps", 0),
+    ("apps:list", 0),
+    ("apps list", 0),
+    ("apps:info APP", 0),
+    ("apps info APP", 0),
+    ("info --app APP", 0),
+    ("ps APP", 0),
+    ("ps -a APP", 0),
+    ("releases APP", 0),
+    ("releases APP -n 1", 0),
+    ("logs APP -n 1", 0),
+    ("logs -n1 --app=APP", 0),
+    ("config APP", 0),
+    ("config:set APP GREETING=hello", 0),
+    ("config set APP GREETING=hello", 0),
+    ("config -a APP", 0),
+    ("config:show APP --show", 0),
+    ("config:get APP GREETING", 0),
+    ("config:set APP GREETING=bye OTHER=1", 0),
+    ("releases APP", 0),
+    ("rollback APP v2", 0),
+    ("config APP --show", 0),
+    ("config:unset APP GREETING", 0),
+    ("rollback APP", 0),
+    ("rebuild APP", 0),
+    ("ps:rebuild -a APP --no-cache", 0),
+    ("apps:set APP deploy-branch=main", 0),
+    ("apps:create APP-new", 0),
+    ("create APP-other", 0),
+    ("apps:info APP-new", 0),
+    ("logs APP-new", 0),
+    ("releases APP-new", 0),
+    ("ps APP-new", 0),
+    ("config APP-new", 0),
+    ("config:set APP-new A=1", 0),
+    ("keys", 0),
+    ("keys list", 0),
+    // Not so.
+    ("nonsense", 127),
+    ("confg:set APP A=1", 127),
+    ("help nonsense", 127),
+    ("logs", 2),
+    ("logs APP extra", 2),
+    ("logs APP -n many", 2),
+    ("logs APP -n 100001", 2),
+    ("config:set APP", 2),
+    ("config:set APP A", 2),
+    ("config:set APP 1A=2", 2),
+    ("config:set APP PORT=many", 2),
+    ("config:get APP", 2),
+    ("rollback APP 12", 2),
+    ("rollback APP v8", 2),
+    ("apps:set APP deploy-branch=trunk", 2),
+    ("apps:set APP colour=red", 2),
+    ("apps:create api", 2),
+    ("apps:create Upper", 2),
+    ("apps:create v12", 2),
+    ("apps:destroy APP", 2),
+    ("apps:destroy APP --confirm other", 2),
+    ("keys:remove", 2),
+    ("apps:info missing", 3),
+    ("logs missing", 3),
+    ("ps missing", 3),
+    ("config missing", 3),
+    ("config:set missing A=1", 3),
+    ("rollback missing", 3),
+    ("rebuild missing", 3),
+    ("rebuild APP-new", 3),
+    ("rollback APP-new", 3),
+    ("apps:destroy missing --confirm missing", 3),
+    ("config:get APP NOPE", 3),
+    ("config:unset APP NOPE", 3),
+    ("rollback APP v99", 3),
+    ("keys:remove nobody", 3),
+    ("apps:create APP", 5),
+    ("apps:destroy APP-other --confirm APP-other", 0),
+    ("apps destroy -a APP-new --confirm APP-new", 0),
+    ("apps:info APP-new", 3),
+];
+
+#[test]
+fn every_word_means_the_same_over_ssh_and_on_the_server() {
+    let mini = Mini::start();
+    let repo = Repo::from_folder("examples/hello");
+    mini.anna.push(repo.path(), mini.ssh, "one", &["main"]).ok();
+    mini.anna.push(repo.path(), mini.ssh, "two", &["main"]).ok();
+
+    let mut different = Vec::new();
+    for (words, code) in TABLE {
+        // Words that change something are said once in each form: the second one meets what the first one did.
+        let forms: &[&str] = if changes(words) { &[""] } else { &["", " --json"] };
+        for form in forms {
+            let line = |app: &str| format!("{}{form}", words.replace("APP", app));
+            let over_ssh = mini.anna.ssh(mini.ssh, &line("one"));
+            let on_server = mini.local(&line("two").split(' ').collect::<Vec<_>>());
+            let (one, two) = (plain(&over_ssh), plain(&on_server));
+            if one != two || over_ssh.code != *code {
+                different.push(format!("`{words}{form}`, wanted {code}:\n  ssh    {one}\n  socket {two}"));
+            }
+            if *form == " --json" && *code == 0 {
+                let lines: Vec<&str> = over_ssh.stdout.lines().collect();
+                assert!(lines.iter().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "`{words}`: {lines:?}");
+            }
+        }
+    }
+
+    assert!(different.is_empty(), "{}", different.join("\n"));
+    mini.finish();
+}
+
+fn changes(words: &str) -> bool {
+    let verbs = [":set", " set", ":unset", "rollback", "rebuild", "create", "destroy"];
+    verbs.iter().any(|verb| words.contains(verb))
+}
+
+/// What was said, without what differs from call to call: who asked, when, how long, which container.
+fn plain(said: &Said) -> String {
+    format!("{} out={:?} err={:?}", said.code, without_chance(&said.stdout), without_chance(&said.stderr))
+}
+
+fn without_chance(text: &str) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || ".:-@".contains(c);
+    let mut kept = String::new();
+    let mut word = String::new();
+    for c in text.chars().chain(['\n']) {
+        if is_part(c) {
+            word.push(c);
+            continue;
+        }
+        kept.push_str(&tame(&std::mem::take(&mut word)));
+        // Columns are as wide as what stands in them.
+        if !(c == ' ' && kept.ends_with(' ')) {
+            kept.push(c);
+        }
+    }
+    kept
+}
+
+fn tame(word: &str) -> String {
+    let number = |text: &str| text.parse::<f64>().is_ok();
+    let is_span = word.strip_suffix(['s', 'm', 'h']).is_some_and(number) || word.strip_suffix("ms").is_some_and(number);
+    let is_moment = word.len() == 24 && word.starts_with("20") && word.ends_with('Z');
+    let is_container = [12, 64].contains(&word.len()) && word.chars().all(|c| c.is_ascii_hexdigit());
+    let is_address = word.parse::<std::net::SocketAddr>().is_ok_and(|address| !address.ip().is_loopback());
+    match word {
+        "local" | "anna@test" => "CALLER".into(),
+        // An old release goes in its own time.
+        "draining" | "retired" => "OLD".into(),
+        _ if is_span => "SPAN".into(),
+        _ if is_moment => "MOMENT".into(),
+        _ if is_container => "CONTAINER".into(),
+        _ if is_address => "ADDRESS".into(),
+        _ => word.replace("two", "one"),
+    }
+}
+
+#[test]
+fn help_is_the_same_in_every_form_and_no_words_ask_for_it() {
+    let mini = Mini::start();
+
+    let help = mini.anna.ssh(mini.ssh, "").ok();
+    assert!(help.stdout.contains("git push mini main") && help.stderr.is_empty(), "{help:?}");
+    for form in ["help", "--help", "-h"] {
+        // OpenSSH takes a leading dash for an option of its own unless `--` stands before it.
+        let over_ssh = mini.anna.ssh(mini.ssh, &format!(" {form}")).ok();
+        assert_eq!(over_ssh.stdout, help.stdout, "{form}");
+        assert!(mini.local(&[form]).ok().stdout.starts_with(&help.stdout), "{form}");
+    }
+    let logs = mini.anna.ssh(mini.ssh, "help logs").ok();
+    for form in ["logs --help", "logs -h"] {
+        let said = mini.anna.ssh(mini.ssh, form).ok();
+        assert!(said.stdout.contains("Show an app's logs") && said.stdout.contains("--follow"), "{said:?}");
+    }
+    assert!(logs.stdout.contains("--follow"), "{logs:?}");
+    assert_eq!(mini.anna.ssh(mini.ssh, "help config set").ok().stdout, mini.anna.ssh(mini.ssh, "help config:set").ok().stdout);
+    mini.finish();
+}
+
+#[test]
+fn an_unknown_word_is_met_with_the_nearest_one() {
+    let mini = Mini::start();
+
+    mini.anna.ssh(mini.ssh, "realeses blog").fails(127, "did you mean `releases`");
+    mini.local(&["lgos", "blog"]).fails(127, "did you mean `logs`");
+    mini.anna.ssh(mini.ssh, "'\x1b[31mred'").fails(127, "there is no command `\\u{1b}[31mred`");
+    mini.anna.ssh(mini.ssh, "logs 'blog").fails(128, "the quotes of the command line do not match");
+    mini.finish();
+}
+
+#[test]
+fn a_role_and_a_scope_hold_for_every_word() {
+    let mini = Mini::start();
+    mini.local(&["apps:create", "mine"]).ok();
+    mini.local(&["apps:create", "other"]).ok();
+    let viewer = Person::new(mini.home(), "viewer");
+    let scoped = Person::new(mini.home(), "scoped");
+    mini.local_with(&["keys:add", "viewer", "--role", "view"], &viewer.public_key()).ok();
+    mini.local_with(&["keys:add", "scoped", "--app", "mine"], &scoped.public_key()).ok();
+
+    for words in ["apps", "apps:info mine", "ps mine", "logs mine", "releases mine", "whoami", "version"] {
+        viewer.ssh(mini.ssh, words).ok();
+        scoped.ssh(mini.ssh, words).ok();
+    }
+    let changes = [
+        "config mine",
+        "config:get mine A",
+        "config:set mine A=1",
+        "config:unset mine A",
+        "rollback mine",
+        "rebuild mine",
+        "apps:set mine deploy-branch=main",
+        "apps:destroy mine --confirm mine",
+        "apps:create new",
+    ];
+    for words in changes {
+        viewer.ssh(mini.ssh, words).fails(4, "needs a key with the role `deploy`");
+    }
+    for words in ["keys", "keys:remove anna@test", "status", "keys:add x"] {
+        viewer.ssh(mini.ssh, words).fails(4, "needs an admin");
+        scoped.ssh(mini.ssh, words).fails(4, "needs an admin");
+    }
+    for words in ["apps:info other", "logs other", "config other", "apps:destroy other --confirm other"] {
+        let foreign = scoped.ssh(mini.ssh, words).fails(3, "app `other` does not exist");
+        let missing = scoped.ssh(mini.ssh, &words.replace("other", "nowhere")).fails(3, "app `nowhere` does not exist");
+        assert_eq!(foreign.stderr.replace("other", "nowhere"), missing.stderr);
+    }
+    scoped.ssh(mini.ssh, "apps:create new").fails(4, "cannot create one");
+    assert!(!scoped.ssh(mini.ssh, "apps").ok().stdout.contains("other"));
+    mini.finish();
+}
