@@ -29,7 +29,7 @@ struct Line {
 }
 
 /// Stands below the flags: a second paragraph above would give each of them three lines.
-const PRECEDENCE: &str = "In the environment: MINI_ and the flag's name, as MINI_BUILD_TIME=20m (the one
+const PRECEDENCE: &str = "In the environment: MINI_ and the flag's name, as MINI_DATA=/srv/mini (the one
 exception: MINI_ADMIN_KEYS_FILE; MINI_ADMIN_KEYS holds such lines themselves).
 In the settings file: the long name, as build-time = \"20m\" (not data, settings).
 A flag beats the environment, which beats the file.
