@@ -64,14 +64,14 @@ async fn watch_once(deployer: &Deployer) -> Result<()> {
     loop {
         tokio::select! {
             event = events.next() => match event {
-                Some(Ok(EngineEvent::Removed { .. })) => deployer.resync().await?,
+                Some(Ok(EngineEvent::Removed { .. })) => deployer.agree().await?,
                 // The engine's restart policy brings back what died; a resync would only race with it.
                 Some(Ok(EngineEvent::Died { container, exit_code, oom })) => deployer.note_death(&container, exit_code, oom).await?,
                 Some(Ok(EngineEvent::Started { .. })) => {}
                 Some(Err(err)) => return Err(err),
                 None => return Ok(()),
             },
-            _ = tick.tick() => deployer.resync().await?,
+            _ = tick.tick() => deployer.agree().await?,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The two git services and the streams over which they are spoken: protocol, not vocabulary.
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
+
+use super::render_error;
+use crate::error::Error;
 
 /// What a git client asks of the other side (gitprotocol-pack(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,4 +25,14 @@ pub struct GitIo {
     pub stderr: Box<dyn AsyncWrite + Send + Unpin>,
     /// Cancelled when the client has left, whether it closed, was killed or its network went.
     pub gone: CancellationToken,
+}
+
+// === impl GitIo ===
+
+impl GitIo {
+    /// Tells the client why git is not even started; a client that has left misses nothing.
+    pub async fn tell(&mut self, err: &Error) {
+        let _ = self.stderr.write_all(render_error(err).as_bytes()).await;
+        let _ = self.stderr.flush().await;
+    }
 }

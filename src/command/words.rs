@@ -146,6 +146,11 @@ fn unknown(word: &str) -> Error {
 }
 
 fn usage(word: &str, err: &clap::Error) -> Error {
+    // Our own parsers say it better than clap, which repeats the whole argument: it may be a secret.
+    if let Some(ours) = std::error::Error::source(err).and_then(|source| source.downcast_ref::<Error>()) {
+        let hint = ours.next_step().map_or_else(|| format!("see: help {word}"), str::to_owned);
+        return Error::usage(ours.sentence()).hint(hint);
+    }
     let text = err.to_string();
     let sentence = text.lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let sentence = sentence.trim_start_matches("error: ").replace("  ", " ");
@@ -217,7 +222,14 @@ mod tests {
             assert!(!err.sentence().contains('\n'), "{err}");
         }
         let raw = parse("logs 'b\u{202e}log\r'").unwrap_err();
-        assert!(raw.sentence().starts_with(r"invalid value 'b\u{202e}log\r' for '<APP>'"), "{raw}");
+        assert!(raw.sentence().starts_with(r"`b\u{202e}log\r` is not an app name"), "{raw}");
+    }
+
+    #[test]
+    fn a_wrong_assignment_does_not_repeat_its_value() {
+        let err = parse("config:set blog MY-KEY=s3cret").unwrap_err();
+
+        assert!(err.sentence().contains("MY-KEY") && !format!("{err:?}").contains("s3cret"), "{err:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::prove::Recipe;
 use super::turns::{Attempt, ReleaseTurn};
 use super::{Config, Deployer, Talk};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::limits::MAX_CONFIG_VALUES;
 use crate::model::{AppId, ConfigName, ReleaseKind, ReleaseState, Secret, Version};
 use crate::store::{App, Release};
@@ -91,6 +91,12 @@ impl Deployer {
             changed = Box::pin(self.make_change(present, change, by, talk, &attempt)) => changed,
             () = left => Err(attempt.why()),
         };
+        if changed.is_err()
+            && let Ok(app) = self.present(app).await
+            && let Err(err) = self.drop_old_images(&app).await
+        {
+            tracing::warn!(app.name = %app.name, ?err, "images of a failed change could not be removed");
+        }
         // Read anew: another release may have gone live while this one waited for its turn.
         if changed.is_err()
             && let Some(live) = self.present(app).await.ok().and_then(|app| app.current_version)
@@ -104,7 +110,7 @@ impl Deployer {
         match change {
             Change::Config(change) => self.change_config(app, &change, by, talk, attempt).await,
             Change::Rollback(to) => {
-                let turn = self.release_turn(&app.id, talk).await;
+                let turn = self.release_turn(&app.id, talk, attempt).await?;
                 let base = self.rollback_base(&app, to).await?;
                 self.release_base(app, base, by, turn, talk, attempt).await.map(Some)
             }
@@ -113,7 +119,7 @@ impl Deployer {
     }
 
     async fn change_config(&self, app: App, change: &ConfigChange, by: &str, talk: &Talk, attempt: &Attempt) -> Result<Option<Version>> {
-        let turn = self.release_turn(&app.id, talk).await;
+        let turn = self.release_turn(&app.id, talk, attempt).await?;
         let store = &self.rooms().store;
         let Some(config) = change.apply(store.config(app.id.clone()).await?)? else {
             talk.step("Nothing to change: the config is like that already");
@@ -150,8 +156,13 @@ impl Deployer {
         if release.live_at.is_none() {
             return Err(Error::usage(format!("{version} never went live")).hint(see));
         }
-        if self.rooms().engine.image(release.image.as_str()).await.is_err() {
-            return Err(Error::not_found(format!("the image of {version} is no longer kept")).hint("push that commit again"));
+        match self.rooms().engine.image(release.image.as_str()).await {
+            Err(err) if err.kind() == Kind::NotFound => {
+                return Err(Error::not_found(format!("the image of {version} is no longer kept"))
+                    .hint("push that commit again")
+                    .because(err));
+            }
+            other => drop(other?),
         }
         let config = store.release_config(app.id.clone(), version).await?;
         Ok(Base { release, config, kind: ReleaseKind::Rollback, description: format!("rollback to {version}") })
@@ -159,8 +170,9 @@ impl Deployer {
 
     async fn release_base(&self, app: App, base: Base, by: &str, turn: ReleaseTurn, talk: &Talk, attempt: &Attempt) -> Result<Version> {
         let begun = Instant::now();
-        let deploy = self.begin(&app, base.kind, base.release.commit.as_ref(), by).await?;
+        // Before the journal's row, which an early error would leave open.
         let image = self.rooms().engine.image(base.release.image.as_str()).await?;
+        let deploy = self.begin(&app, base.kind, base.release.commit.as_ref(), by).await?;
         let recipe = Recipe {
             deploy,
             kind: base.kind,
@@ -173,11 +185,12 @@ impl Deployer {
             config: base.config,
             app,
         };
-        let (app, commit) = (recipe.app.clone(), recipe.commit.clone());
+        let (app, kind) = (recipe.app.id.clone(), recipe.kind);
         let version = self.journaled(deploy, self.prove_and_switch(recipe, turn, begun, talk, attempt)).await?;
         // A rollback moves the branch with it, or pushing the rolled-back commit again would be "up to date".
-        if let Some(commit) = commit {
-            self.follow(&app, &commit).await;
+        if kind == ReleaseKind::Rollback {
+            let _turn = self.inner.turns.release(&app).await;
+            self.follow(&app).await;
         }
         Ok(version)
     }

@@ -1,6 +1,6 @@
 //! What every deploy shares: its row in the journal, its turn, and the branch that follows what is live.
 
-use super::turns::ReleaseTurn;
+use super::turns::{Attempt, ReleaseTurn};
 use super::{Deployer, Talk};
 use crate::error::Result;
 use crate::git::branch_ref;
@@ -19,11 +19,16 @@ impl Deployer {
         self.rooms().store.release(app.clone(), version).await.map(Some)
     }
 
-    pub(super) async fn release_turn(&self, app: &AppId, talk: &Talk) -> ReleaseTurn {
+    /// Takes the release turn, unless `attempt` is cancelled while it waits.
+    pub(super) async fn release_turn(&self, app: &AppId, talk: &Talk, attempt: &Attempt) -> Result<ReleaseTurn> {
         if self.inner.turns.is_releasing(app) {
             talk.step("Waiting for another release of this app");
         }
-        self.inner.turns.release(app).await
+        tokio::select! {
+            biased;
+            () = attempt.token().cancelled() => Err(attempt.why()),
+            turn = self.inner.turns.release(app) => Ok(turn),
+        }
     }
 
     pub(super) async fn begin(&self, app: &App, kind: ReleaseKind, commit: Option<&CommitId>, by: &str) -> Result<DeployId> {
@@ -42,11 +47,12 @@ impl Deployer {
         result
     }
 
-    /// Moves the deploy branch to what is live now.
-    pub(super) async fn follow(&self, app: &App, commit: &CommitId) {
-        let Ok(app) = self.rooms().store.app(app.id.clone()).await else { return };
-        let Some(branch) = app.deploy_branch else { return };
-        let (id, commit) = (app.id, commit.clone());
+    /// Moves the deploy branch to what is live now; under the release turn, so that this stays what is live.
+    pub(super) async fn follow(&self, app: &AppId) {
+        let Ok(app) = self.present(app).await else { return };
+        let Ok(Some(live)) = self.live_release(&app.id).await else { return };
+        let (Some(branch), Some(commit)) = (app.deploy_branch, live.commit) else { return };
+        let id = app.id;
         if let Err(err) = self.git(move |git| git.set_ref(&id, &branch_ref(&branch), &commit)).await {
             tracing::error!(app.name = %app.name, ?err, "the deploy branch could not follow; the next start moves it");
         }

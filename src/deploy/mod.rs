@@ -21,8 +21,7 @@ mod switch;
 mod talk;
 mod turns;
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -33,7 +32,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::git::Git;
 use crate::logs::{LogLine, Logs, Source};
-use crate::model::{AppId, ContainerId, Stamp};
+use crate::model::{AppId, ContainerId, Stamp, Version};
 use crate::route::Routes;
 use crate::store::{App, Store};
 
@@ -68,8 +67,8 @@ struct Inner {
     builders: Arc<Semaphore>,
     /// What goes on after its caller has been answered: draining, retiring, start-up repairs.
     background: TaskTracker,
-    /// What the last run left has been cleaned up.
-    is_cleaned: AtomicBool,
+    /// Releases that the last run left starting or draining, until they are ended.
+    left: Mutex<Option<Vec<(AppId, Version)>>>,
     /// Counts the starts of containers, so that a log follower notices new ones.
     starts: watch::Sender<u64>,
 }
@@ -87,7 +86,7 @@ impl Deployer {
             builders,
             background: TaskTracker::new(),
             starts: watch::Sender::new(0),
-            is_cleaned: AtomicBool::new(false),
+            left: Mutex::default(),
         };
         Deployer { inner: Arc::new(inner) }
     }

@@ -64,7 +64,10 @@ impl Deployer {
             config: recipe.config.clone(),
         };
         let release = rooms.store.begin_release(recipe.app.id.clone(), new).await?;
-        rooms.store.attach_version(recipe.deploy, release.version).await?;
+        if let Err(err) = rooms.store.attach_version(recipe.deploy, release.version).await {
+            self.fail_release(&recipe, release.version, err.sentence()).await;
+            return Err(err);
+        }
         match beside {
             Some(old) => talk.step(format!("Starting {WEB} beside {old}")),
             None => talk.step(format!("Starting {WEB}")),

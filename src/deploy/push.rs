@@ -51,13 +51,16 @@ struct Planned {
 
 impl Deployer {
     /// Serves one `git push` and returns git's exit code, after receive-pack has ended and nothing of the push is left in the air.
-    pub async fn push(&self, target: Target, by: &str, io: GitIo) -> Result<u32> {
+    pub async fn push(&self, target: Target, by: &str, mut io: GitIo) -> Result<u32> {
         let (id, name, app) = match target {
             Target::Existing(app) => (app.id.clone(), app.name.clone(), Some(app)),
             Target::New(name) => (AppId::random(), name, None),
         };
         let repository = id.clone();
-        self.git(move |git| git.create(&repository)).await?;
+        if let Err(err) = self.git(move |git| git.create(&repository)).await {
+            io.tell(&err).await;
+            return Err(err);
+        }
         let (attempt, detached) = (Attempt::new(), Arc::new(AtomicBool::new(false)));
         let mut push = Push {
             deployer: self.clone(),
@@ -115,6 +118,8 @@ impl PushHandler for Push {
 impl Push {
     /// Says why not, and what goes on serving.
     async fn refuse(&self, err: &Error, talk: &Talk) -> Verdict {
+        // A client that does not read must not hold the app's push turn.
+        self.attempt.give_verdict();
         talk.error(err);
         // Read anew: another push may have gone live since this one came in.
         let app = self.deployer.rooms().store.app(self.id.clone()).await.ok();
@@ -147,7 +152,7 @@ impl Push {
         let work = Box::pin(self.build_and_prove(app, plan, options, push, deploy, &talk));
         let work = async { work.await.map_err(|err| self.attempt.verdict_on(err)) };
         self.proven = Some(deployer.journaled(deploy, work).await?);
-        self.attempt.prove();
+        self.attempt.give_verdict();
         Ok(())
     }
 
@@ -182,6 +187,9 @@ impl Push {
             self.app = Some(app);
         }
         let reason = format!("superseded by {} (pushed by {})", plan.commit.short(), self.by);
+        if deployer.inner.turns.is_pushing(&self.id) {
+            talk.step("Waiting for the push before this one to end");
+        }
         self.turn = Some(deployer.inner.turns.push(&self.id, self.attempt.clone(), &reason).await?);
         let app = store.app(self.id.clone()).await?;
         self.app = Some(app.clone());
@@ -206,7 +214,7 @@ impl Push {
             None => self.summary(&push, &plan.commit).await?,
         };
         let built = Box::pin(deployer.build(&app, deploy, context, options.no_cache, talk, cancelled)).await?;
-        let turn = deployer.release_turn(&app.id, talk).await;
+        let turn = deployer.release_turn(&app.id, talk, &self.attempt).await?;
         let recipe = Recipe {
             deploy,
             kind: ReleaseKind::Push,
@@ -230,8 +238,9 @@ impl Push {
         let begun =
             if expected { self.attempt.begin_switch() } else { Err(Error::failed("git wants to store something else than was proven")) };
         if let Err(err) = begun {
-            self.deployer.abandon(proven, err.sentence()).await;
-            return self.deployer.journaled(planned.deploy, async { Err(err) }).await;
+            // `finish` throws it away, which nothing interrupts.
+            self.proven = Some(proven);
+            return Err(err);
         }
         let talk = self.deployer.logged(&self.id, talk);
         let switched = self.deployer.switch(proven, Some(&planned.branch), self.begun, &talk);
@@ -252,8 +261,11 @@ impl Push {
             self.deployer.abandon(proven, reason.sentence()).await;
             let _ = self.deployer.journaled::<()>(planned.deploy, async { Err(reason) }).await;
         }
-        if let (true, Some(app), Some(planned)) = (self.is_live, &self.app, &self.planned) {
-            self.deployer.follow(app, &planned.commit).await;
+        // Whoever has the release turn now moves the branch when it is live.
+        if self.is_live
+            && let Some(_turn) = self.deployer.inner.turns.try_release(&self.id)
+        {
+            self.deployer.follow(&self.id).await;
         }
         if self.app.is_none()
             && let Err(err) = self.remove_repository().await

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::PoisonError;
 
 use super::prove::Recipe;
+use super::turns::Attempt;
 use super::{Deployer, Talk};
 use crate::engine::ContainerState;
 use crate::error::{Error, Kind, Result};
@@ -16,12 +16,12 @@ use crate::store::{App, Release};
 const STOPPED: &str = "mini stopped before the switch";
 
 impl Deployer {
-    /// Brings everything to where the rows say it should be, after whatever ended the last server.
-    ///
-    /// Live releases are routed first. Without an engine that is all: the rest happens when it answers, by [`Deployer::agree`].
-    pub async fn recover(&self) -> Result<()> {
+    /// Brings rows, routes and repositories to where they should be, after whatever ended the last server. Needs no engine.
+    pub async fn restore(&self) -> Result<()> {
         let rooms = self.rooms();
-        self.git(Git::sweep_quarantines).await?;
+        if let Err(err) = self.git(Git::sweep_quarantines).await {
+            tracing::warn!(?err, "what interrupted pushes left is not swept");
+        }
         for app in rooms.store.apps().await? {
             rooms.routes.add_app(app.name.clone(), app.id.clone());
             if let Some(release) = self.live_release(&app.id).await? {
@@ -31,73 +31,73 @@ impl Deployer {
                 self.repair_refs(&app, &release).await;
             }
         }
-        self.remove_strange_repositories().await?;
+        if let Err(err) = self.remove_strange_repositories().await {
+            tracing::warn!(?err, "repositories of no app are left");
+        }
         for deploy in rooms.store.unfinished_deploys().await? {
-            // A deploy that was live is as good as done: its draining is finished below.
+            // A deploy that was live is as good as done: its draining is finished by `agree`.
             let is_live = deploy.stage >= crate::model::Stage::Live;
             if is_live { rooms.store.finish(deploy.id).await? } else { rooms.store.fail(deploy.id, STOPPED.to_owned()).await? }
         }
-        let agreed = match rooms.engine.check().await {
-            Ok(_) => self.agree().await,
-            Err(err) => Err(err),
-        };
-        match agreed {
-            Err(err) if err.kind() == Kind::Unavailable => {
-                tracing::warn!("the engine does not answer: what the last run left is cleaned up later");
-                Ok(())
-            }
-            other => other,
-        }
-    }
-
-    /// Makes the engine agree with the rows: once whole, as what the last run left, later only what should run.
-    pub async fn agree(&self) -> Result<()> {
-        if self.inner.is_cleaned.load(Ordering::Acquire) {
-            return self.resync().await;
-        }
-        self.clean_up().await?;
-        self.inner.is_cleaned.store(true, Ordering::Release);
+        let left = rooms.store.unfinished_releases().await?;
+        let left = left.into_iter().map(|release| (release.app, release.version)).collect();
+        *self.inner.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
         Ok(())
     }
 
-    /// Ends what the last run left in the middle and what no row wants, then starts what should run and does not.
+    /// Makes the engine agree with the rows: ends what the last run left and what no row wants, starts what should run.
     ///
-    /// Not for later: this run's own draining releases would lose their last requests.
-    async fn clean_up(&self) -> Result<()> {
-        let rooms = self.rooms();
-        let containers = rooms.engine.list().await?;
-        for release in rooms.store.unfinished_releases().await? {
-            let app = rooms.store.app(release.app.clone()).await?;
-            if self.inner.turns.is_releasing(&app.id) {
-                continue;
-            }
+    /// One thing that cannot be mended is told and does not stop the others. Errors: the engine does not answer, or the rows cannot be read.
+    pub async fn agree(&self) -> Result<()> {
+        self.rooms().engine.check().await?;
+        self.end_what_was_left().await?;
+        self.sweep_containers().await?;
+        self.resync().await
+    }
+
+    /// Ends, once, the releases that the last run left starting or draining, and removes what its builds left. This run's own are not touched: they have requests in flight.
+    async fn end_what_was_left(&self) -> Result<()> {
+        let Some(left) = self.inner.left.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
+        let store = &self.rooms().store;
+        for (app, version) in left {
+            let (app, release) = match (store.app(app.clone()).await, store.release(app, version).await) {
+                (Ok(app), Ok(release)) => (app, release),
+                // Destroyed meanwhile.
+                (Err(err), _) | (_, Err(err)) if err.kind() == Kind::NotFound => continue,
+                (Err(err), _) | (_, Err(err)) => return Err(err),
+            };
             match release.state {
                 ReleaseState::Starting => {
-                    for container in containers.iter().filter(|container| container.app == app.id && container.version == release.version) {
-                        self.discard(&app, release.version, &container.id, Duration::ZERO).await;
-                    }
-                    rooms.store.fail_release(app.id.clone(), release.version, STOPPED.to_owned()).await?;
+                    self.discard_release(&app, version).await;
+                    store.fail_release(app.id.clone(), version, STOPPED.to_owned()).await?;
                 }
-                ReleaseState::Draining => self.retire_left_behind(app, release.version),
+                ReleaseState::Draining => self.retire_left_behind(app, version),
                 _ => {}
             }
         }
-        let wanted: HashSet<ContainerId> = rooms.store.live_releases().await?.into_iter().filter_map(|release| release.container).collect();
-        for container in containers.iter().filter(|container| !wanted.contains(&container.id)) {
-            let known = rooms.store.release(container.app.clone(), container.version).await;
-            let is_over = match known {
+        for app in store.apps().await? {
+            if let Err(err) = self.drop_old_images(&app).await {
+                tracing::warn!(app.name = %app.name, ?err, "old images could not be removed");
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes containers whose release is over or unknown. Such states never come back, so this may run at any time.
+    async fn sweep_containers(&self) -> Result<()> {
+        let rooms = self.rooms();
+        for container in rooms.engine.list().await? {
+            let is_over = match rooms.store.release(container.app.clone(), container.version).await {
                 Ok(release) => matches!(release.state, ReleaseState::Retired | ReleaseState::Failed),
                 Err(err) if err.kind() == Kind::NotFound => true,
                 Err(err) => return Err(err),
             };
             if is_over {
                 tracing::info!(container.id = %container.id.short(), "removing a container that no release wants");
-                rooms.engine.remove(&container.id).await?;
+                if let Err(err) = rooms.engine.remove(&container.id).await {
+                    tracing::warn!(container.id = %container.id.short(), ?err, "it could not be removed; it is tried again");
+                }
             }
-        }
-        self.resync().await?;
-        for app in rooms.store.apps().await? {
-            self.drop_old_images(&app).await?;
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Deployer {
     }
 
     /// Starts live releases whose container does not run, and makes those anew that have none.
-    pub async fn resync(&self) -> Result<()> {
+    async fn resync(&self) -> Result<()> {
         for release in self.rooms().store.live_releases().await? {
             let app = self.rooms().store.app(release.app.clone()).await?;
             if self.inner.turns.is_releasing(&app.id) {
@@ -138,7 +138,7 @@ impl Deployer {
         if self.container_of(release).await?.is_some_and(|(_, state)| is_fine(&state)) {
             return Ok(());
         }
-        let _turn = self.release_turn(&app.id, &Talk::silent()).await;
+        let _turn = self.release_turn(&app.id, &Talk::silent(), &Attempt::new()).await?;
         // Another release may have gone live while this one was looked at: then its container is meant to end.
         if self.live_release(&app.id).await?.is_none_or(|live| live.version != release.version) {
             return Ok(());
@@ -171,6 +171,7 @@ impl Deployer {
         // One that was made in an earlier try holds the name.
         self.discard_release(app, release.version).await;
         let config = rooms.store.release_config(app.id.clone(), release.version).await?;
+        let port = release.port.ok_or_else(|| Error::failed("a live release has no port"))?;
         let deploy = self.begin(app, release.kind, release.commit.as_ref(), "mini").await?;
         let recipe = Recipe {
             app: app.clone(),
@@ -184,11 +185,15 @@ impl Deployer {
             description: release.description.clone(),
             config,
         };
-        let port = release.port.ok_or_else(|| Error::failed("a live release has no port"))?;
-        let (container, address) = self.journaled(deploy, self.start(&recipe, release, port)).await?;
-        rooms.engine.set_restart(&container, true).await?;
-        self.route(app, release.version, address);
-        rooms.store.finish(deploy).await
+        let remade = async {
+            let (container, address) = self.start(&recipe, release, port).await?;
+            self.route(app, release.version, address);
+            if let Err(err) = rooms.engine.set_restart(&container, true).await {
+                tracing::warn!(app.name = %app.name, ?err, "the restart policy could not be set");
+            }
+            rooms.store.finish(deploy).await
+        };
+        self.journaled(deploy, remade).await
     }
 
     /// A crash between the switch and git's moving of the ref leaves the branch behind: it follows what is live.

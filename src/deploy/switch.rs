@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::explain::seconds;
-use super::prove::Proven;
+use super::prove::{Proven, WEB};
 use super::{Deployer, Talk};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{AppId, CommitId, Stage, Version};
 use crate::route::{Drained, Release as Route};
 use crate::store::{App, GoLive};
@@ -34,17 +34,16 @@ impl Deployer {
     ///
     /// `branch` becomes the deploy branch of an app that has none. An error means that the old release still serves.
     pub(super) async fn switch(&self, proven: Proven, branch: Option<&str>, begun: Instant, talk: &Talk) -> Result<Version> {
+        let previous = match self.commit(&proven, branch).await {
+            Ok(previous) => previous,
+            Err(err) => {
+                self.abandon(proven, err.sentence()).await;
+                return Err(err);
+            }
+        };
         let rooms = self.rooms();
         let Proven { recipe, release, container, address, beside, traffic, turn } = proven;
         let (app, version) = (&recipe.app, release.version);
-        rooms.store.advance(recipe.deploy, Stage::Stored).await?;
-        if let Some(commit) = &recipe.commit {
-            let (id, commit) = (app.id.clone(), commit.clone());
-            self.git(move |git| git.set_release_ref(&id, version, &commit)).await?;
-        }
-        let live = GoLive { deploy: Some(recipe.deploy), branch: branch.map(str::to_owned) };
-        let previous = rooms.store.go_live(app.id.clone(), version, live).await?;
-
         self.route(app, version, address);
         if let Err(err) = rooms.engine.set_restart(&container, true).await {
             tracing::warn!(app.name = %app.name, release.version = %version, ?err, "the restart policy could not be set");
@@ -73,6 +72,22 @@ impl Deployer {
         tracing::info!(app.name = %app.name, release.version = %version, by = %recipe.by, "released");
         self.retire_in_background(app.clone(), previous, recipe.deploy);
         Ok(version)
+    }
+
+    /// Makes the switch durable, if what was proven still runs: git and a slow client may have taken their time.
+    async fn commit(&self, proven: &Proven, branch: Option<&str>) -> Result<Option<Version>> {
+        let rooms = self.rooms();
+        let (app, version) = (&proven.recipe.app, proven.release.version);
+        if !rooms.engine.inspect(&proven.container).await?.is_some_and(|state| state.running) {
+            return Err(Error::failed(format!("{WEB} died before the switch")).hint(format!("ssh mini logs {}", app.name)));
+        }
+        rooms.store.advance(proven.recipe.deploy, Stage::Stored).await?;
+        if let Some(commit) = &proven.recipe.commit {
+            let (id, commit) = (app.id.clone(), commit.clone());
+            self.git(move |git| git.set_release_ref(&id, version, &commit)).await?;
+        }
+        let live = GoLive { deploy: Some(proven.recipe.deploy), branch: branch.map(str::to_owned) };
+        rooms.store.go_live(app.id.clone(), version, live).await
     }
 
     async fn set_deployed(&self, app: &AppId, commit: &CommitId) -> Result<()> {

@@ -27,7 +27,7 @@ struct AppTurns {
 /// One source on its way to an app; a newer one cancels it until its switch has begun.
 pub struct Attempt {
     cancelled: CancellationToken,
-    proven: CancellationToken,
+    decided: CancellationToken,
     fate: Mutex<Fate>,
 }
 
@@ -73,6 +73,16 @@ impl Turns {
         self.of(app).push.clone().lock_owned().await
     }
 
+    /// Tells whether a push of the app is on its way.
+    pub fn is_pushing(&self, app: &AppId) -> bool {
+        self.of(app).push.try_lock().is_err()
+    }
+
+    /// Takes the release turn if nobody has it.
+    pub fn try_release(&self, app: &AppId) -> Option<ReleaseTurn> {
+        self.of(app).release.clone().try_lock_owned().ok().map(|guard| ReleaseTurn { _guard: guard })
+    }
+
     /// Takes the release turn.
     pub async fn release(&self, app: &AppId) -> ReleaseTurn {
         ReleaseTurn { _guard: self.of(app).release.clone().lock_owned().await }
@@ -114,7 +124,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Attempt {
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::new(Attempt { cancelled: CancellationToken::new(), proven: CancellationToken::new(), fate: Mutex::default() })
+        Arc::new(Attempt { cancelled: CancellationToken::new(), decided: CancellationToken::new(), fate: Mutex::default() })
     }
 
     /// Returns the token that ends builds and probes of this attempt.
@@ -133,16 +143,16 @@ impl Attempt {
         matches!(*fate, Fate::Cancelled(_))
     }
 
-    /// Notes that the release answers: from here on only git and its client are waited for.
-    pub fn prove(&self) {
-        self.proven.cancel();
+    /// Notes that the verdict is given: from here on only git and its client are waited for.
+    pub fn give_verdict(&self) {
+        self.decided.cancel();
     }
 
-    /// Waits until git and its client have taken `limit` to store what was proven, and cancels then; never returns if they have not.
+    /// Waits until git and its client have had `limit` since the verdict, and cancels then; never returns once the switch has begun.
     pub async fn stalled(&self, limit: Duration) {
-        self.proven.cancelled().await;
+        self.decided.cancelled().await;
         tokio::time::sleep(limit).await;
-        if !self.cancel("cancelled: the proven push was not stored in time") {
+        if !self.cancel("cancelled: the push was not ended in time") {
             std::future::pending::<()>().await;
         }
     }
@@ -205,8 +215,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_proven_push_that_nobody_stores_is_cancelled_and_a_switching_one_is_not() {
         let (stalled, switching) = (Attempt::new(), Attempt::new());
-        stalled.prove();
-        switching.prove();
+        stalled.give_verdict();
+        switching.give_verdict();
         switching.begin_switch().unwrap();
 
         stalled.stalled(Duration::from_secs(1)).await;

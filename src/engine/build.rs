@@ -169,10 +169,13 @@ impl Engine {
 
     fn options(&self, request: &BuildRequest) -> BuildImageOptions {
         let labels: HashMap<String, String> = label::of_app(self.instance(), &request.app);
+        // `RUN --mount=type=cache` is one folder for all builds of an engine: one app could poison another's (BuildKit, "build args").
+        let cache_namespace = HashMap::from([("BUILDKIT_CACHE_MOUNT_NS".to_owned(), request.app.to_string())]);
         BuildImageOptionsBuilder::default()
             .dockerfile(&request.dockerfile)
             .t(&request.tag)
             .labels(&labels)
+            .buildargs(&cache_namespace)
             .nocache(request.no_cache)
             .rm(true)
             .forcerm(true)

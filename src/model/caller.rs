@@ -58,7 +58,7 @@ impl FromStr for Role {
             "view" => Ok(Role::View),
             "deploy" => Ok(Role::Deploy),
             "admin" => Ok(Role::Admin),
-            _ => Err(Error::usage("there is no such role").hint("use admin, deploy or view")),
+            _ => Err(Error::usage(format!("there is no role `{}`", text.escape_debug())).hint("use admin, deploy or view")),
         }
     }
 }

@@ -1,10 +1,8 @@
 //! The git services: who may push where, and what a first push makes.
 
-use tokio::io::AsyncWriteExt;
-
 use super::Platform;
 use super::permit::{check_role, check_unscoped, no_such_app};
-use crate::command::{GitIo, GitService, render_error};
+use crate::command::{GitIo, GitService};
 use crate::deploy::Target;
 use crate::error::{Error, Result};
 use crate::model::{AppId, AppName, Caller, Role};
@@ -23,8 +21,7 @@ impl Platform {
             Ok(Admitted::Push(target)) => self.deployer.push(target, &caller.name, io).await,
             Err(err) => {
                 tracing::info!(caller.name = %caller.name, ?err, "a git client was refused");
-                let _ = io.stderr.write_all(render_error(&err).as_bytes()).await;
-                let _ = io.stderr.flush().await;
+                io.tell(&err).await;
                 return err.exit_code().into();
             }
         };
@@ -38,9 +35,16 @@ impl Platform {
         let name: AppName = repository.parse()?;
         // `view` reads apps and logs, not sources.
         check_role(caller, Role::Deploy)?;
-        self.rooms().git.program().check()?;
+        // Looked for again: somebody may have installed it since it was missed.
+        self.rooms().git.look_again().check()?;
         match service {
-            GitService::UploadPack => Ok(Admitted::Fetch(self.reachable(caller, &name).await?.id)),
+            GitService::UploadPack => {
+                let app = self.reachable(caller, &name).await?;
+                if !self.rooms().git.exists(&app.id) {
+                    return Err(Error::not_found(format!("nothing has been pushed to `{name}` yet")).hint("git push mini main"));
+                }
+                Ok(Admitted::Fetch(app.id))
+            }
             GitService::ReceivePack => self.push_target(caller, name).await.map(Admitted::Push),
         }
     }

@@ -78,15 +78,16 @@ async fn serve(settings: Settings) -> Result<()> {
 
     let mut signals = stop::Signals::listen()?;
     let rooms = setup::open(settings, &data, &addresses, &host_key).await?;
-    setup::announce(&rooms, &addresses, &host_key).await?;
-    Box::pin(rooms.deployer.recover()).await?;
+    rooms.deployer.restore().await?;
 
     let tasks = TaskTracker::new();
     let (doors, edge) = (CancellationToken::new(), CancellationToken::new());
+    // Apps are served before anything asks the engine, which may hang.
+    tasks.spawn(Proxy::new(rooms.routes.clone()).serve(http_listener, edge.clone()));
+    setup::announce(&rooms, &addresses, &host_key).await?;
     let ssh_server = SshServer::new(rooms.platform.clone(), host_key);
     let pushes = tasks.spawn(ssh_server.serve(ssh_listener, doors.clone(), SHUTDOWN_GRACE));
     let sessions = tasks.spawn(socket::serve(private, rooms.platform.clone(), doors.clone(), SHUTDOWN_GRACE));
-    tasks.spawn(Proxy::new(rooms.routes.clone()).serve(http_listener, edge.clone()));
     tasks.spawn(care::run(rooms.deployer.clone(), doors.clone()));
     tasks.close();
     setup::say("ready");

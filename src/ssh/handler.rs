@@ -26,7 +26,7 @@ pub(super) struct Client<D> {
     span: Span,
     signs: Signs,
     /// Set by a signature and by nothing else.
-    caller: Option<Caller>,
+    key: Option<Fingerprint>,
     openings: HashMap<ChannelId, Opening>,
     slots: Arc<Semaphore>,
 }
@@ -50,7 +50,7 @@ pub(super) struct Signs {
 impl<D: Desk> Client<D> {
     pub fn new(desk: D, peer: SocketAddr, signs: Signs) -> Self {
         let slots = Arc::new(Semaphore::new(CHANNELS_PER_CONNECTION));
-        Client { desk, peer, span: Span::current(), signs, caller: None, openings: HashMap::new(), slots }
+        Client { desk, peer, span: Span::current(), signs, key: None, openings: HashMap::new(), slots }
     }
 
     /// Asks the desk who is behind a key. `Config::preferred` is only advertised, so the algorithm is checked here.
@@ -68,8 +68,15 @@ impl<D: Desk> Client<D> {
     }
 
     /// Starts what the client asked for on a channel. A channel runs one request only (RFC 4254 §6.5).
-    fn start(&mut self, id: ChannelId, request: Request, russh: &mut Russh) -> Result<(), Error> {
-        let (Some(opening), Some(caller)) = (self.openings.remove(&id), self.caller.clone()) else {
+    async fn start(&mut self, id: ChannelId, request: Request, russh: &mut Russh) -> Result<(), Error> {
+        let opening = self.openings.remove(&id);
+        // Asked anew for each request: the key may have been removed, or may do less, since it signed.
+        let caller = match &self.key {
+            Some(key) => self.desk.identify(key).await,
+            None => None,
+        };
+        let (Some(opening), Some(caller)) = (opening, caller) else {
+            debug!(client.addr = %self.peer, "refused a request of a key that is no longer known");
             return russh.channel_failure(id);
         };
         opening.settle(&request);
@@ -112,7 +119,7 @@ impl<D: Desk> Handler for Client<D> {
         info!(client.addr = %self.peer, key.name = %caller.name, key.fingerprint = %fingerprint, "logged in over ssh");
         debug!(client.addr = %self.peer, "the user name given was {user:?}");
         self.desk.logged_in(&fingerprint).await;
-        self.caller = Some(caller);
+        self.key = Some(fingerprint);
         Ok(Auth::Accept)
     }
 
@@ -140,11 +147,11 @@ impl<D: Desk> Handler for Client<D> {
     }
 
     async fn exec_request(&mut self, id: ChannelId, line: &[u8], russh: &mut Russh) -> Result<(), Error> {
-        self.start(id, Request::parse(line), russh)
+        self.start(id, Request::parse(line), russh).await
     }
 
     async fn shell_request(&mut self, id: ChannelId, russh: &mut Russh) -> Result<(), Error> {
-        self.start(id, Request::Words(Vec::new()), russh)
+        self.start(id, Request::Words(Vec::new()), russh).await
     }
 
     async fn pty_request(
