@@ -3,17 +3,18 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Platform;
+use super::order::in_order;
 use super::permit::Permit;
 use crate::command::{Event, LogRecord, Reply};
 use crate::deploy::Deployer;
 use crate::engine::{AppLine, ContainerSummary};
 use crate::error::Result;
-use crate::logs::{LogLine, Source, merge};
+use crate::logs::{Follow, LogLine, Source, merge};
 use crate::model::{AppId, ContainerId, Stamp};
 
 type Events = mpsc::Sender<Result<Event>>;
@@ -23,13 +24,12 @@ impl Platform {
         let app = permit.app().id.clone();
         let follower = Follower::new(self.deployer.clone(), app);
         // What comes is listened to before what was is read, so that no line falls between.
-        let mini_said = follower.deployer.rooms().logs.follow(follower.app.clone());
         let starts = follower.deployer.starts();
-        let (past, last) = follower.past(lines).await?;
+        let Past { told, last, mini_said } = follower.past(lines).await?;
         let (events, reader) = mpsc::channel(256);
         self.deployer.in_background(async move {
             let work = async {
-                for line in past {
+                for line in told {
                     send(&events, line).await;
                 }
                 if follow {
@@ -52,6 +52,13 @@ struct Follower {
     app: AppId,
 }
 
+/// What was said, and from where a follower goes on: each line is in one of them.
+struct Past {
+    told: Vec<LogLine>,
+    last: Last,
+    mini_said: Follow,
+}
+
 /// How far each container has been read.
 type Last = HashMap<ContainerId, Mark>;
 
@@ -71,8 +78,8 @@ impl Follower {
         Follower { deployer, app }
     }
 
-    /// Returns the last `lines` lines of everything, and how far each container has been read.
-    async fn past(&self, lines: usize) -> Result<(Vec<LogLine>, Last)> {
+    /// Returns the last `lines` lines of everything, and from where to go on.
+    async fn past(&self, lines: usize) -> Result<Past> {
         let rooms = self.deployer.rooms();
         let (mut last, mut told) = (Last::new(), Vec::new());
         for container in self.containers().await {
@@ -81,11 +88,11 @@ impl Follower {
             told.push(lines.into_iter().map(|line| of_container(&container, &line)).collect::<Vec<_>>());
         }
         // Read after the containers, or one that is retired meanwhile would be in neither; so it may be in both.
-        let mut kept = rooms.logs.tail(self.app.clone(), lines).await?;
+        let (mut kept, mini_said) = rooms.logs.tail_and_follow(self.app.clone(), lines).await?;
         let told_live: HashSet<String> = told.iter().flatten().map(ToString::to_string).collect();
         kept.retain(|line| !told_live.contains(&line.to_string()));
         told.insert(0, kept);
-        Ok((merge(told, lines), last))
+        Ok(Past { told: merge(told, lines), last, mini_said })
     }
 
     /// Without an engine there are the segments: better than nothing.
@@ -102,14 +109,20 @@ impl Follower {
         all.into_iter().filter(|container| container.app == self.app).collect()
     }
 
-    /// Sends what comes, from mini and from every container that the app has and will have, until the reader leaves.
-    async fn follow(
-        &self,
-        mut last: Last,
-        mut mini_said: impl futures_util::Stream<Item = LogLine> + Unpin,
-        mut starts: tokio::sync::watch::Receiver<u64>,
-        events: &Events,
-    ) {
+    /// Sends what comes, by its time, until the reader leaves or the app is destroyed.
+    async fn follow(&self, last: Last, mini_said: Follow, starts: watch::Receiver<u64>, events: &Events) {
+        let (arrive, arriving) = mpsc::channel(256);
+        let (ordered, mut lines) = mpsc::channel(256);
+        let show = async {
+            while let Some(line) = lines.recv().await {
+                send(events, line).await;
+            }
+        };
+        tokio::join!(self.gather(last, mini_said, starts, arrive), in_order(arriving, ordered), show);
+    }
+
+    /// Collects what comes, from mini and from every container that the app has and will have.
+    async fn gather(&self, mut last: Last, mut mini_said: Follow, mut starts: watch::Receiver<u64>, arrive: mpsc::Sender<LogLine>) {
         let mut readers = JoinSet::new();
         let mut attached = Vec::new();
         loop {
@@ -117,13 +130,13 @@ impl Follower {
                 if !attached.contains(&container.id) {
                     attached.push(container.id.clone());
                     let read = last.remove(&container.id).unwrap_or(Mark::START);
-                    readers.spawn(read_container(self.deployer.clone(), container, read, events.clone()));
+                    readers.spawn(read_container(self.deployer.clone(), container, read, arrive.clone()));
                 }
             }
             loop {
                 tokio::select! {
                     line = mini_said.next() => match line {
-                        Some(line) => send(events, line).await,
+                        Some(line) => drop(arrive.send(line).await),
                         None => return,
                     },
                     _ = starts.changed() => break,
@@ -163,7 +176,7 @@ impl Mark {
 }
 
 /// Follows one container over its restarts until it is removed.
-async fn read_container(deployer: Deployer, container: ContainerSummary, mut read: Mark, events: Events) {
+async fn read_container(deployer: Deployer, container: ContainerSummary, mut read: Mark, arrive: mpsc::Sender<LogLine>) {
     let engine = &deployer.rooms().engine;
     loop {
         // `since` is in whole seconds: what is read already comes again, once, at the beginning.
@@ -172,7 +185,9 @@ async fn read_container(deployer: Deployer, container: ContainerSummary, mut rea
         while let Some(line) = lines.next().await {
             if before.is_before(&line) {
                 read.pass(&line);
-                send(&events, of_container(&container, &line)).await;
+                if arrive.send(of_container(&container, &line)).await.is_err() {
+                    return;
+                }
             }
         }
         // The stream ends with the process, and another one says later things; the engine may start it again.

@@ -5,6 +5,7 @@ mod config;
 mod git;
 mod keys;
 mod logs;
+mod order;
 mod permit;
 mod releases;
 mod status;
