@@ -31,7 +31,7 @@ fn a_value_comes_back_byte_for_byte_and_reaches_the_app() {
 #[test]
 fn setting_what_is_set_makes_no_release_and_unsetting_makes_one() {
     let mini = Mini::start();
-    mini.anna.push(Repo::from_folder("examples/config").path(), mini.ssh, "blog", &["main"]).ok();
+    mini.anna.push(Repo::from_folder("examples/greeting").path(), mini.ssh, "blog", &["main"]).ok();
 
     let set = mini.anna.ssh(mini.ssh, "config:set blog GREETING=hello").ok();
     assert!(set.stdout.contains("Released v2.") && set.stderr.contains("-----> Switched to v2"), "{set:?}");

@@ -5,7 +5,7 @@ use crate::harness::{Mini, Repo, eventually};
 #[test]
 fn a_rollback_brings_image_and_config_back() {
     let mini = Mini::start();
-    let repo = Repo::from_folder("examples/config");
+    let repo = Repo::from_folder("examples/greeting");
     let anna = |words: &str| mini.anna.ssh(mini.ssh, words);
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
     anna("config:set blog GREETING=old").ok();
