@@ -127,3 +127,19 @@ fn bytes_below(folder: &Path) -> u64 {
     };
     std::fs::read_dir(folder).unwrap().flatten().map(bytes).sum()
 }
+
+#[test]
+fn a_cache_mount_is_shared_by_the_builds_of_one_app_and_not_with_another() {
+    let mini = Mini::start();
+    // A path of this test alone: the engine keeps caches by it.
+    let run = |test: &str| format!("--mount=type=cache,target=/cache-{} {test} && echo planted > /cache-{}/x", mini.pid(), mini.pid());
+    let planted = format!("[ -e /cache-{}/x ]", mini.pid());
+    let (first, again, other) =
+        (Repo::building(&run("true")), Repo::building(&run(&planted)), Repo::building(&run(&format!("! {planted}"))));
+
+    mini.anna.push(first.path(), mini.ssh, "one", &["main"]).ok();
+    mini.anna.push(other.path(), mini.ssh, "two", &["main"]).ok();
+    mini.anna.push(again.path(), mini.ssh, "one", &["-f", "main"]).ok();
+
+    mini.finish();
+}
