@@ -8,7 +8,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, copy_buf};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -98,11 +98,12 @@ async fn overdue(gone: &CancellationToken, mut busy: watch::Receiver<bool>, grac
 }
 
 /// Gives git what the client sends, and an end when the client ends or leaves.
-async fn feed(git: Option<ChildStdin>, mut client: impl AsyncRead + Unpin, gone: &CancellationToken) {
+async fn feed(git: Option<ChildStdin>, client: impl AsyncRead + Unpin, gone: &CancellationToken) {
     let Some(mut git) = git else { return };
+    let mut client = BufReader::with_capacity(BUFFER_BYTES, client);
     tokio::select! {
         // git that hangs up has said why on its other streams.
-        _ = tokio::io::copy(&mut client, &mut git) => {}
+        _ = copy_buf(&mut client, &mut git) => {}
         () = gone.cancelled() => {}
     }
 }
