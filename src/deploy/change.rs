@@ -81,7 +81,7 @@ impl Deployer {
         cancelled: &CancellationToken,
     ) -> Result<Option<Version>> {
         let present = self.present(app).await?;
-        let attempt = Attempt::new();
+        let attempt = self.inner.turns.attempt();
         let left = async {
             cancelled.cancelled().await;
             attempt.cancel("cancelled: you left before the switch");

@@ -91,9 +91,9 @@ impl Deployer {
         Deployer { inner: Arc::new(inner) }
     }
 
-    /// Cancels every deploy that has not begun its switch.
-    pub fn cancel_all(&self, reason: &str) {
-        self.inner.turns.cancel_all(reason);
+    /// Cancels every deploy that has not begun its switch, and lets none begin.
+    pub fn stop(&self, reason: &str) {
+        self.inner.turns.stop(reason);
     }
 
     /// Waits for background work, at most `grace`; what is left is repaired at the next start.

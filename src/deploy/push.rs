@@ -61,7 +61,7 @@ impl Deployer {
             io.tell(&err).await;
             return Err(err);
         }
-        let (attempt, detached) = (Attempt::new(), Arc::new(AtomicBool::new(false)));
+        let (attempt, detached) = (self.inner.turns.attempt(), Arc::new(AtomicBool::new(false)));
         let mut push = Push {
             deployer: self.clone(),
             by: by.to_owned(),

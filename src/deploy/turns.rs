@@ -1,7 +1,7 @@
 //! Who may change an app now: a push turn (one source on its way) and a short release turn.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
@@ -14,6 +14,15 @@ use crate::model::AppId;
 #[derive(Clone, Default)]
 pub struct Turns {
     apps: Arc<Mutex<HashMap<AppId, Arc<AppTurns>>>>,
+    attempts: Arc<Mutex<Attempts>>,
+}
+
+/// Every attempt under way, whether it needs a push turn or not.
+#[derive(Default)]
+struct Attempts {
+    /// Why no attempt may begin any more.
+    stopping: Option<String>,
+    under_way: Vec<Weak<Attempt>>,
 }
 
 #[derive(Default)]
@@ -52,6 +61,19 @@ pub struct ReleaseTurn {
 // === impl Turns ===
 
 impl Turns {
+    /// Begins an attempt; while the server stops it is cancelled at once.
+    #[must_use]
+    pub fn attempt(&self) -> Arc<Attempt> {
+        let attempt = Attempt::new();
+        let mut attempts = locked(&self.attempts);
+        attempts.under_way.retain(|other| other.strong_count() > 0);
+        attempts.under_way.push(Arc::downgrade(&attempt));
+        if let Some(reason) = &attempts.stopping {
+            attempt.cancel(reason);
+        }
+        attempt
+    }
+
     /// Takes the push turn, cancelling the push in progress with `reason` unless its switch has begun.
     ///
     /// Errors: `Busy` with the reason when a newer push, or `attempt`'s own end, came first.
@@ -93,12 +115,12 @@ impl Turns {
         self.of(app).release.try_lock().is_err()
     }
 
-    /// Cancels every push that has not begun its switch.
-    pub fn cancel_all(&self, reason: &str) {
-        for turns in locked(&self.apps).values() {
-            if let Some(attempt) = locked(&turns.latest).as_ref() {
-                attempt.cancel(reason);
-            }
+    /// Cancels every attempt that has not begun its switch, and those that come: the server stops.
+    pub fn stop(&self, reason: &str) {
+        let mut attempts = locked(&self.attempts);
+        attempts.stopping = Some(reason.to_owned());
+        for attempt in attempts.under_way.iter().filter_map(Weak::upgrade) {
+            attempt.cancel(reason);
         }
     }
 
@@ -210,6 +232,19 @@ mod tests {
 
         drop(running);
         assert!(newest.await.is_ok() && last.begin_switch().is_ok());
+    }
+
+    #[test]
+    fn a_server_that_stops_cancels_what_is_under_way_and_what_comes() {
+        let turns = Turns::default();
+        let (open, switching) = (turns.attempt(), turns.attempt());
+        switching.begin_switch().unwrap();
+
+        turns.stop("mini is restarting: push again");
+
+        assert_eq!(open.why().sentence(), "mini is restarting: push again");
+        assert!(!switching.token().is_cancelled());
+        assert!(turns.attempt().begin_switch().is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -97,7 +97,7 @@ async fn serve(settings: Settings) -> Result<()> {
     let orderly = async {
         // The proxy goes on while pushes and sessions end: apps are reachable as long as anything can be.
         doors.cancel();
-        rooms.deployer.cancel_all("mini is restarting: push again");
+        rooms.deployer.stop("mini is restarting: push again");
         let _ = tokio::join!(pushes, sessions);
         rooms.deployer.settle(SHUTDOWN_GRACE).await;
         edge.cancel();
