@@ -34,11 +34,11 @@ impl Stream for Follow {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<LogLine>> {
         let next = Pin::new(&mut self.lines).poll_next(cx);
-        next.map(|next| next.map(|line| line.unwrap_or_else(|BroadcastStreamRecvError::Lagged(count)| skipped(count))))
+        next.map(|next| next.map(|line| line.unwrap_or_else(|BroadcastStreamRecvError::Lagged(count)| skipped(count, Stamp::now()))))
     }
 }
 
-/// Makes the line that stands for `count` lost ones.
-pub(super) fn skipped(count: u64) -> LogLine {
-    LogLine::new(Stamp::now(), Source::mini("logs"), &format!("(skipped {count} lines)"))
+/// Makes the line that stands for `count` lost ones before `at`.
+pub(super) fn skipped(count: u64, at: Stamp) -> LogLine {
+    LogLine::new(at, Source::mini("logs"), &format!("(skipped {count} lines)"))
 }

@@ -194,7 +194,8 @@ impl Writer {
 
     fn write(&mut self, line: &LogLine) -> std::io::Result<()> {
         if self.lost > 0 {
-            self.segments.append(&format!("{}\n", follow::skipped(self.lost)))?;
+            // With the time of the line behind it: the tail goes by time.
+            self.segments.append(&format!("{}\n", follow::skipped(self.lost, line.at)))?;
             self.lost = 0;
         }
         self.segments.append(&format!("{line}\n"))
