@@ -17,13 +17,15 @@ const APPLICATION_ID: u32 = 0x6d69_6e69;
 const META: &str = "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID";
 
 /// One step up. Schema numbers count from 1 in the order of the steps.
+#[derive(Clone, Copy)]
 pub(super) struct Migration {
     pub sql: &'static str,
     /// The oldest schema whose binary still understands a file after this step.
     pub min_reader: u32,
 }
 
-pub(super) const MIGRATIONS: &[Migration] = &[Migration { sql: include_str!("schema_1.sql"), min_reader: 1 }];
+pub(super) const MIGRATIONS: &[Migration] =
+    &[Migration { sql: include_str!("schema_1.sql"), min_reader: 1 }, Migration { sql: include_str!("schema_2.sql"), min_reader: 1 }];
 
 /// Fills the empty database behind `conn`: a new identity, then every step.
 pub(super) fn create(conn: &Connection, steps: &[Migration]) -> Result<()> {
@@ -136,33 +138,54 @@ mod tests {
     use super::*;
     use crate::error::Kind;
 
-    const FIRST: Migration = Migration { sql: MIGRATIONS[0].sql, min_reader: 1 };
+    /// The number of a step that comes after all of ours.
+    #[allow(clippy::cast_possible_truncation)]
+    const NEXT: u32 = MIGRATIONS.len() as u32 + 1;
+
+    fn and_then(sql: &'static str, min_reader: u32) -> Vec<Migration> {
+        MIGRATIONS.iter().copied().chain([Migration { sql, min_reader }]).collect()
+    }
 
     #[tokio::test]
     async fn a_step_that_expands_leaves_the_binary_of_before_able_to_start() {
         let (dir, store, app) = with_app().await;
         drop(store);
-        let next = [FIRST, Migration { sql: "ALTER TABLE apps ADD COLUMN mood TEXT", min_reader: 1 }];
+        let next = and_then("ALTER TABLE apps ADD COLUMN mood TEXT", 1);
 
         let conn = file::open(dir.path(), &next).unwrap();
-        assert_eq!(meta::<u32>(&conn, "schema").unwrap(), Some(2));
+        assert_eq!(meta::<u32>(&conn, "schema").unwrap(), Some(NEXT));
         drop(conn);
 
         let old = Store::open(dir.path()).unwrap();
         assert_eq!(old.apps().await.unwrap(), std::slice::from_ref(&app));
         old.destroy_app(app.id).await.unwrap();
-        assert_eq!(old.inner.connection.lock().unwrap().pragma_query_value(None, "user_version", |row| row.get(0)), Ok(2));
+        assert_eq!(old.inner.connection.lock().unwrap().pragma_query_value(None, "user_version", |row| row.get(0)), Ok(NEXT));
+    }
+
+    #[tokio::test]
+    async fn a_file_of_the_first_schema_is_brought_up_with_what_is_in_it() {
+        let (dir, store) = fresh();
+        drop(store);
+        fs::remove_file(dir.path().join("mini.db")).unwrap();
+        fs::remove_file(dir.path().join("master.key")).unwrap();
+        let conn = file::open(dir.path(), &MIGRATIONS[..1]).unwrap();
+        conn.execute("INSERT INTO apps (id, name, created_at, created_by) VALUES ('0123456789abcdef', 'old', 1, 'anna')", []).unwrap();
+        drop(conn);
+
+        let store = Store::open(dir.path()).unwrap();
+
+        assert_eq!(store.apps().await.unwrap()[0].name.as_str(), "old");
     }
 
     #[tokio::test]
     async fn a_copy_is_made_before_a_step_and_opens_as_it_was() {
         let (dir, store, app) = with_app().await;
         drop(store);
-        let next = [FIRST, Migration { sql: "DELETE FROM apps", min_reader: 1 }];
+        let next = and_then("DELETE FROM apps", 1);
 
         file::open(dir.path(), &next).unwrap();
 
-        let copy = dir.path().join("mini.db.before-2");
+        let copy = dir.path().join(format!("mini.db.before-{NEXT}"));
         assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&copy).unwrap()) & 0o777, 0o600);
         let restored = tempfile::tempdir().unwrap();
         fs::copy(&copy, restored.path().join("mini.db")).unwrap();
@@ -174,7 +197,7 @@ mod tests {
     fn a_schema_that_this_binary_cannot_read_is_refused() {
         let (dir, store) = fresh();
         drop(store);
-        let next = [FIRST, Migration { sql: "DROP TABLE config", min_reader: 2 }];
+        let next = and_then("DROP TABLE config", NEXT);
         file::open(dir.path(), &next).unwrap();
 
         let err = refusal(dir.path(), &dir.path().join("mini.db"));
@@ -186,7 +209,7 @@ mod tests {
     fn a_step_that_fails_changes_nothing() {
         let (dir, store) = fresh();
         drop(store);
-        let broken = [FIRST, Migration { sql: "DELETE FROM meta; CREATE NONSENSE", min_reader: 1 }];
+        let broken = and_then("DELETE FROM meta; CREATE NONSENSE", 1);
 
         let err = file::open(dir.path(), &broken).unwrap_err();
 
