@@ -6,7 +6,7 @@ mod transport;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
-use crate::command::{Answer, Asked, Command, parse_words, render_answer, render_error, render_event};
+use crate::command::{Answer, Asked, Command, Look, parse_words, render_answer, render_error, render_event};
 use crate::config::default_data_dir;
 use crate::error::{Error, Result};
 
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 #[must_use]
 pub fn run(words: &[String]) -> u8 {
     match ask(words) {
-        Ok(()) => 0,
+        Ok(code) => code,
         Err(err) => {
             print_to(&mut std::io::stderr(), &render_error(&err));
             err.exit_code()
@@ -22,7 +22,7 @@ pub fn run(words: &[String]) -> u8 {
     }
 }
 
-fn ask(words: &[String]) -> Result<()> {
+fn ask(words: &[String]) -> Result<u8> {
     let (words, input) = files::open_files(words)?;
     let (command, json) = match parse_words(&words)? {
         Asked::Help(text) => {
@@ -30,22 +30,25 @@ fn ask(words: &[String]) -> Result<()> {
             if words.iter().all(|word| matches!(word.as_str(), "help" | "--help" | "-h")) {
                 print_to(&mut std::io::stdout(), LOCAL_WORDS);
             }
-            return Ok(());
+            return Ok(0);
         }
         Asked::Do { command: Command::Version, json } => {
             let answer = Answer::Version(crate::command::VersionInfo { version: env!("CARGO_PKG_VERSION").into() });
-            print_to(&mut std::io::stdout(), &render_answer(&answer, json));
-            return Ok(());
+            print_to(&mut std::io::stdout(), &render_answer(&answer, &Look::plain(json)));
+            return Ok(0);
         }
         Asked::Do { command, json } => (confirm(command)?, json),
     };
     let socket = data_dir()?.join("mini.sock");
+    let look = Look::plain(json);
     let mut show = |received: transport::Shown| match received {
-        transport::Shown::Value(answer) => print_to(&mut std::io::stdout(), &render_answer(&answer, json)),
-        transport::Shown::Event(event) => match render_event(&event, json) {
+        transport::Shown::Value(answer) => print_to(&mut std::io::stdout(), &render_answer(&answer, &look)),
+        transport::Shown::Event(event) => match render_event(&event, &look) {
             (true, talk) => print_to(&mut std::io::stderr(), &talk),
             (false, data) => print_to(&mut std::io::stdout(), &data),
         },
+        transport::Shown::Stdout(bytes) => write_to(&mut std::io::stdout(), &bytes),
+        transport::Shown::Stderr(bytes) => write_to(&mut std::io::stderr(), &bytes),
     };
     transport::call(&socket, command, input, &mut show)
 }
@@ -72,9 +75,13 @@ fn confirm(command: Command) -> Result<Command> {
     Ok(Command::AppsDestroy { app, confirm: Some(confirm) })
 }
 
-/// A reader that went away, as in `mini logs | head`, is no error worth a word.
 fn print_to(stream: &mut impl Write, text: &str) {
-    if stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).is_err() {
+    write_to(stream, text.as_bytes());
+}
+
+/// A reader that went away, as in `mini logs | head`, is no error worth a word.
+fn write_to(stream: &mut impl Write, bytes: &[u8]) {
+    if stream.write_all(bytes).and_then(|()| stream.flush()).is_err() {
         std::process::exit(0);
     }
 }

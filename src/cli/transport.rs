@@ -10,17 +10,19 @@ use tokio::net::unix::OwnedWriteHalf;
 use super::files::Source;
 use crate::command::frame::Frame;
 use crate::command::wire::{self, PROTOCOL, Received, Request};
-use crate::command::{Answer, Command, Event};
+use crate::command::{Answer, Command, End, Event};
 use crate::error::{Error, Result};
 
 /// A part of the reply that is to be shown.
 pub enum Shown {
     Value(Answer),
     Event(Event),
+    Stdout(Vec<u8>),
+    Stderr(Vec<u8>),
 }
 
-/// Sends the command to the server behind `socket` and shows its reply as it comes.
-pub fn call(socket: &Path, command: Command, input: Source, show: &mut dyn FnMut(Shown)) -> Result<()> {
+/// Sends the command to the server behind `socket`, shows its reply as it comes and returns the exit code.
+pub fn call(socket: &Path, command: Command, input: Source, show: &mut dyn FnMut(Shown)) -> Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|err| Error::failed("the command line could not start").because(err))?;
     let result = runtime.block_on(exchange(socket, command, input, show));
@@ -29,7 +31,7 @@ pub fn call(socket: &Path, command: Command, input: Source, show: &mut dyn FnMut
     result
 }
 
-async fn exchange(socket: &Path, command: Command, input: Source, show: &mut dyn FnMut(Shown)) -> Result<()> {
+async fn exchange(socket: &Path, command: Command, input: Source, show: &mut dyn FnMut(Shown)) -> Result<u8> {
     let stream = UnixStream::connect(socket).await.map_err(|err| no_server(socket, err))?;
     let (mut reader, mut writer) = stream.into_split();
     let reads = command.reads_input();
@@ -40,7 +42,11 @@ async fn exchange(socket: &Path, command: Command, input: Source, show: &mut dyn
             match wire::receive(&mut reader).await.map_err(cut)? {
                 Received::Value(answer) => show(Shown::Value(answer)),
                 Received::Event(event) => show(Shown::Event(event)),
-                Received::End(end) => return end.into_result(),
+                Received::Attached { .. } => {}
+                Received::Stdout(bytes) => show(Shown::Stdout(bytes)),
+                Received::Stderr(bytes) => show(Shown::Stderr(bytes)),
+                Received::End(End { code, error: None }) => return Ok(code),
+                Received::End(end) => return end.into_result().map(|()| 0),
             }
         }
     };
@@ -52,7 +58,7 @@ async fn exchange(socket: &Path, command: Command, input: Source, show: &mut dyn
     };
     tokio::select! {
         result = receive => result,
-        () = send => Ok(()),
+        () = send => Ok(0),
     }
 }
 

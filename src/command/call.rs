@@ -2,15 +2,16 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Answer, Command};
 use crate::error::{Error, Kind, Result};
-use crate::model::Stamp;
 use crate::model::limits::MAX_INPUT_BYTES;
+use crate::model::{AppName, ContainerId, Stage, Stamp, Version};
 
 /// One command with the streams it came with.
 pub struct Call {
@@ -18,9 +19,14 @@ pub struct Call {
     pub input: Input,
     /// The caller's terminal, if there is one.
     pub terminal: Option<Terminal>,
+    /// The terminal's latest size, once it has changed.
+    pub resizes: Resizes,
     /// Cancelled when the caller has left.
     pub cancelled: CancellationToken,
 }
+
+/// Columns and rows of a terminal each time they change; what it held at first is of no meaning.
+pub type Resizes = watch::Receiver<(u32, u32)>;
 
 /// What a session sends to a command that reads.
 pub struct Input(Box<dyn AsyncRead + Send + Unpin>);
@@ -33,10 +39,28 @@ pub struct Terminal {
     pub term: String,
 }
 
-/// What comes back: a value, or events until an explicit end.
+/// What comes back: a value, events until an explicit end, or a program's own output.
 pub enum Reply {
     Value(Answer),
     Lines(Lines),
+    Attached(Attached),
+}
+
+/// A program that speaks with the caller: it reads the call's input and notices its resizes.
+pub struct Attached {
+    /// Whether the program has a terminal: all of its output is then on stdout, and the caller's own terminal should be raw.
+    pub has_terminal: bool,
+    /// Ends with [`Output::Exited`], or with an `Err`.
+    pub output: mpsc::Receiver<Result<Output>>,
+}
+
+/// What an attached program wrote, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    Stdout(Bytes),
+    Stderr(Bytes),
+    /// The program's exit code; 128 and the signal's number for one that was killed.
+    Exited(u8),
 }
 
 /// A stream of events. It ends with the sender: an `Err` is the last item of a stream that failed.
@@ -52,6 +76,19 @@ pub enum Event {
     Talk(String),
     /// A result: data.
     Say(String),
+    /// Where a deploy is, for those who draw it; people who read the talk see it there.
+    Stage(Stage),
+    /// A release went live: data.
+    Released(Released),
+}
+
+/// A release that answers from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Released {
+    pub app: AppName,
+    pub version: Version,
+    pub url: String,
+    pub container: ContainerId,
 }
 
 /// A log line as every door shows it.
@@ -82,9 +119,24 @@ pub struct EndError {
     pub hint: Option<String>,
 }
 
+// === impl Call ===
+
+impl Call {
+    /// Makes a call of somebody who has no terminal.
+    pub fn new(command: Command, input: Input, cancelled: CancellationToken) -> Self {
+        Call { command, input, terminal: None, resizes: watch::channel((0, 0)).1, cancelled }
+    }
+}
+
 // === impl Input ===
 
 impl Input {
+    /// Returns the stream itself, for what is more than a few lines of text.
+    #[must_use]
+    pub fn into_reader(self) -> Box<dyn AsyncRead + Send + Unpin> {
+        self.0
+    }
+
     pub fn new(reader: impl AsyncRead + Send + Unpin + 'static) -> Self {
         Input(Box::new(reader))
     }

@@ -2,16 +2,20 @@
 
 mod answer;
 mod call;
+mod conversation;
 pub mod frame;
 mod git_io;
+mod look;
 mod render;
 mod vocabulary;
 pub mod wire;
 mod words;
 
 pub use answer::{Answer, AppDetails, AppRow, ConfigRow, Done, Entry, KeyRow, ProcessRow, ReleaseRow, ServerStatus, VersionInfo, WhoAmI};
-pub use call::{Call, End, Event, Input, Lines, LogRecord, Reply, Terminal};
+pub use call::{Attached, Call, End, EndError, Event, Input, Lines, LogRecord, Output, Released, Reply, Resizes, Terminal};
+pub use conversation::converse;
 pub use git_io::{GitIo, GitService};
+pub use look::Look;
 pub use render::{megabytes, render_answer, render_error, render_event};
 pub use vocabulary::{Assignment, Command, Need};
 pub use words::{Asked, parse_words};

@@ -4,20 +4,25 @@ use std::time::Duration;
 
 use super::answer::{Answer, AppDetails, Done, ServerStatus};
 use super::call::Event;
+use super::look::Look;
 use crate::error::Error;
 use crate::model::Stamp;
 
 /// Renders a value for stdout: JSON on one line, or aligned text. Ends with a newline unless it is empty.
 #[must_use]
-pub fn render_answer(answer: &Answer, json: bool) -> String {
-    if json { json_of(answer) } else { text_of(answer) }
+pub fn render_answer(answer: &Answer, look: &Look) -> String {
+    if look.json { json_of(answer) } else { text_of(answer) }
 }
 
 /// Renders an event; the flag tells whether it is talk (stderr) rather than data (stdout).
 #[must_use]
-pub fn render_event(event: &Event, json: bool) -> (bool, String) {
+pub fn render_event(event: &Event, look: &Look) -> (bool, String) {
+    let json = look.json;
     match event {
         Event::Talk(text) => (true, format!("{text}\n")),
+        Event::Stage(_) => (true, String::new()),
+        Event::Released(released) if json => (false, line_of_json(released)),
+        Event::Released(released) => (false, format!("{}\n", released.url)),
         Event::Say(text) if json => (false, line_of_json(&serde_json::json!({ "message": text }))),
         Event::Say(text) => (false, format!("{text}\n")),
         Event::Log(record) if json => (false, line_of_json(record)),
@@ -218,8 +223,8 @@ mod tests {
     fn a_masked_value_is_masked_in_both_forms() {
         let answer = Answer::Config(vec![ConfigRow { name: "KEY".into(), value: None }]);
 
-        assert_eq!(render_answer(&answer, false), "KEY=••••••••\n");
-        assert_eq!(render_answer(&answer, true), "[{\"name\":\"KEY\",\"value\":null}]\n");
+        assert_eq!(render_answer(&answer, &Look::plain(false)), "KEY=••••••••\n");
+        assert_eq!(render_answer(&answer, &Look::plain(true)), "[{\"name\":\"KEY\",\"value\":null}]\n");
     }
 
     #[test]

@@ -145,6 +145,7 @@ pub enum Command {
 
 /// `KEY=VALUE` of `config:set`. The value may hold anything that an environment can: no NUL.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Assignment {
     pub name: ConfigName,
     pub value: String,
@@ -224,6 +225,20 @@ impl std::str::FromStr for Assignment {
             return Err(Error::usage("a value cannot hold a NUL byte"));
         }
         Ok(Assignment { name: name.parse()?, value: value.to_owned() })
+    }
+}
+
+impl TryFrom<String> for Assignment {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Assignment> for String {
+    fn from(assignment: Assignment) -> String {
+        format!("{}={}", assignment.name, assignment.value)
     }
 }
 

@@ -1,7 +1,8 @@
 //! How a call and its reply travel between the command line and the server: frames over a stream.
 //!
-//! The client sends one `C` (a [`Request`] in JSON), then `I` frames of input and an `E`; the server answers with one `V`
-//! (an [`Answer`]) or any number of `L` (an [`Event`]), and always one `X` (an [`End`]). A client that closes has left.
+//! The client sends one `C` (a [`Request`] in JSON), then `I` frames of input, an `E` where it ends, and a `W` whenever its
+//! terminal has changed. The server answers with one `V` (an [`Answer`]), any number of `L` (an [`Event`]), or an `A` and then
+//! `O` and `R` frames (a program's stdout and stderr), and always with one `X` (an [`End`]). A client that closes has left.
 
 use std::io;
 
@@ -9,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::call::{End, Event, Reply, Terminal};
+use super::call::{Attached, End, Event, Output, Reply, Terminal};
 use super::frame::Frame;
 use super::{Answer, Command};
 use crate::error::{Error, Result};
@@ -20,8 +21,12 @@ pub const PROTOCOL: u32 = 1;
 pub const REQUEST: u8 = b'C';
 pub const INPUT: u8 = b'I';
 pub const INPUT_END: u8 = b'E';
+pub const RESIZE: u8 = b'W';
 const VALUE: u8 = b'V';
 const LINE: u8 = b'L';
+const ATTACHED: u8 = b'A';
+const STDOUT: u8 = b'O';
+const STDERR: u8 = b'R';
 const END: u8 = b'X';
 
 /// The first frame of a client.
@@ -37,7 +42,19 @@ pub struct Request {
 pub enum Received {
     Value(Answer),
     Event(Event),
+    /// A program speaks from now on; whether it has a terminal.
+    Attached {
+        has_terminal: bool,
+    },
+    Stdout(Vec<u8>),
+    Stderr(Vec<u8>),
     End(End),
+}
+
+/// What an `A` frame holds.
+#[derive(Serialize, Deserialize)]
+struct Attachment {
+    has_terminal: bool,
 }
 
 // === impl Request ===
@@ -78,8 +95,37 @@ pub async fn send_reply(reply: Result<Reply>, to: &mut (impl AsyncWrite + Unpin)
                 None => break Ok(()),
             }
         },
+        Ok(Reply::Attached(attached)) => match send_output(attached, to).await? {
+            Ok(code) => return frame_of(END, &End { code, error: None }).write(to).await,
+            Err(err) => Err(err),
+        },
     };
     frame_of(END, &End::of(&result)).write(to).await
+}
+
+/// Sends what a program writes and returns its exit code.
+async fn send_output(mut attached: Attached, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<Result<u8>> {
+    frame_of(ATTACHED, &Attachment { has_terminal: attached.has_terminal }).write(to).await?;
+    while let Some(output) = attached.output.recv().await {
+        match output {
+            Ok(Output::Stdout(bytes)) => Frame::new(STDOUT, bytes).write(to).await?,
+            Ok(Output::Stderr(bytes)) => Frame::new(STDERR, bytes).write(to).await?,
+            Ok(Output::Exited(code)) => return Ok(Ok(code)),
+            Err(err) => return Ok(Err(err)),
+        }
+    }
+    Ok(Err(Error::failed("the program's end was not seen")))
+}
+
+/// Makes the frame that tells the server of the terminal's new size.
+#[must_use]
+pub fn resize_frame(cols: u32, rows: u32) -> Frame {
+    frame_of(RESIZE, &(cols, rows))
+}
+
+/// Reads a `W` frame; `None` for one that makes no sense.
+pub(super) fn size_in(frame: &Frame) -> Option<(u32, u32)> {
+    parse(frame).ok()
 }
 
 /// Receives the next part of a reply. Errors: the connection was cut, or something else than a server answers.
@@ -88,6 +134,9 @@ pub async fn receive(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Received
     match frame.kind {
         VALUE => parse(&frame).map(Received::Value),
         LINE => parse(&frame).map(Received::Event),
+        ATTACHED => parse(&frame).map(|Attachment { has_terminal }| Received::Attached { has_terminal }),
+        STDOUT => Ok(Received::Stdout(frame.payload)),
+        STDERR => Ok(Received::Stderr(frame.payload)),
         END => parse(&frame).map(Received::End),
         kind => Err(io::Error::new(io::ErrorKind::InvalidData, format!("an unknown frame of kind {kind}"))),
     }

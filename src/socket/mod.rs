@@ -5,19 +5,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::io::StreamReader;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::command::frame::Frame;
-use crate::command::wire::{self, Request};
-use crate::command::{Call, Input};
+use crate::command::converse;
 use crate::error::{Error, Result};
 use crate::model::Caller;
 use crate::platform::Platform;
@@ -45,7 +38,7 @@ pub async fn serve(listener: UnixListener, platform: Platform, shutdown: Cancell
         };
         match accepted {
             Ok((stream, _)) => {
-                let session = converse(stream, platform.clone());
+                let session = serve_one(stream, platform.clone());
                 sessions.spawn(cut.clone().run_until_cancelled_owned(session));
             }
             Err(err) => {
@@ -61,37 +54,14 @@ pub async fn serve(listener: UnixListener, platform: Platform, shutdown: Cancell
     }
 }
 
-async fn converse(stream: UnixStream, platform: Platform) {
+async fn serve_one(stream: UnixStream, platform: Platform) {
     let caller = match peer(&stream) {
         Ok(caller) => caller,
         Err(err) => return warn!(?err, "a stranger was at the private socket"),
     };
-    let (mut reader, mut writer) = stream.into_split();
-    let first = match Frame::read(&mut reader).await {
-        Ok(Some(frame)) => Request::from_frame(&frame),
-        Ok(None) => return,
-        Err(err) => Err(Error::usage("the server did not understand this client").because(err)),
-    };
-    let (sender, chunks) = mpsc::channel(8);
-    let cancelled = CancellationToken::new();
-    let answer = async {
-        let reply = match first {
-            Ok(Request { command, terminal, .. }) => {
-                let input = Input::new(StreamReader::new(ReceiverStream::new(chunks)));
-                platform.run(&caller, Call { command, input, terminal, cancelled: cancelled.clone() }).await
-            }
-            Err(err) => Err(err),
-        };
-        wire::send_reply(reply, &mut writer).await
-    };
-    let listen = async {
-        pump(&mut reader, sender).await;
-        cancelled.cancel();
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        sent = answer => if let Err(err) = sent { debug!(%err, "the client left before its answer") },
-        () = listen => {}
+    let (from, to) = stream.into_split();
+    if let Err(err) = converse(from, to, CancellationToken::new(), |call| platform.run(&caller, call)).await {
+        debug!(%err, "the client left before its answer");
     }
 }
 
@@ -103,18 +73,5 @@ fn peer(stream: &UnixStream) -> Result<Caller> {
         Ok(Caller::local())
     } else {
         Err(Error::not_allowed(format!("uid {uid} is neither root nor the server's user")))
-    }
-}
-
-/// Hands input to the command; returns when the client has left.
-async fn pump(reader: &mut OwnedReadHalf, sender: mpsc::Sender<io::Result<Bytes>>) {
-    let mut sender = Some(sender);
-    while let Ok(Some(frame)) = Frame::read(reader).await {
-        match (frame.kind, &sender) {
-            // A command that does not read its input is no reason to stop listening for its client.
-            (wire::INPUT, Some(open)) if open.send(Ok(frame.payload.into())).await.is_ok() => {}
-            (wire::INPUT | wire::INPUT_END, _) => sender = None,
-            _ => {}
-        }
     }
 }
