@@ -16,7 +16,7 @@ pub fn run(words: &[String]) -> u8 {
     match ask(words) {
         Ok(code) => code,
         Err(err) => {
-            print_to(&mut std::io::stderr(), &render_error(&err));
+            print_to(&mut std::io::stderr(), &render_error(&err, &Look::default()));
             err.exit_code()
         }
     }

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-use super::render_error;
+use super::{Look, render_error};
 use crate::error::Error;
 
 /// What a git client asks of the other side (gitprotocol-pack(5)).
@@ -32,7 +32,7 @@ pub struct GitIo {
 impl GitIo {
     /// Tells the client why git is not even started; a client that has left misses nothing.
     pub async fn tell(&mut self, err: &Error) {
-        let _ = self.stderr.write_all(render_error(err).as_bytes()).await;
+        let _ = self.stderr.write_all(render_error(err, &Look::default()).as_bytes()).await;
         let _ = self.stderr.flush().await;
     }
 }

@@ -5,37 +5,40 @@ use std::time::Duration;
 use super::answer::{Answer, AppDetails, Done, ServerStatus};
 use super::call::Event;
 use super::look::Look;
+use super::paint::Paint;
+use super::table::{pairs, table};
 use crate::error::Error;
 use crate::model::Stamp;
 
 /// Renders a value for stdout: JSON on one line, or aligned text. Ends with a newline unless it is empty.
 #[must_use]
 pub fn render_answer(answer: &Answer, look: &Look) -> String {
-    if look.json { json_of(answer) } else { text_of(answer) }
+    if look.json { json_of(answer) } else { text_of(answer, look) }
 }
 
 /// Renders an event; the flag tells whether it is talk (stderr) rather than data (stdout).
 #[must_use]
 pub fn render_event(event: &Event, look: &Look) -> (bool, String) {
-    let json = look.json;
+    let (json, paint) = (look.json, Paint::of(look));
     match event {
-        Event::Talk(text) => (true, format!("{text}\n")),
+        Event::Talk(text) => (true, format!("{}\n", paint.talk(text))),
         Event::Stage(_) => (true, String::new()),
         Event::Released(released) if json => (false, line_of_json(released)),
         Event::Released(released) => (false, format!("{}\n", released.url)),
         Event::Say(text) if json => (false, line_of_json(&serde_json::json!({ "message": text }))),
         Event::Say(text) => (false, format!("{text}\n")),
         Event::Log(record) if json => (false, line_of_json(record)),
-        Event::Log(record) => (false, format!("{record}\n")),
+        Event::Log(record) => (false, format!("{}\n", paint.log(record))),
     }
 }
 
 /// Renders an error for stderr: the sentence, its details, then what to do next.
 #[must_use]
-pub fn render_error(err: &Error) -> String {
+pub fn render_error(err: &Error, look: &Look) -> String {
+    let paint = Paint::of(look);
     let details = err.detail_lines().iter().map(|line| format!("       {line}"));
-    let sentence = std::iter::once(format!("mini: {}", err.sentence()));
-    let hint = err.next_step().into_iter().flat_map(str::lines).map(|line| format!("      {line}"));
+    let sentence = std::iter::once(format!("{} {}", paint.alarm("mini:"), err.sentence()));
+    let hint = err.next_step().into_iter().flat_map(str::lines).map(|line| format!("      {}", paint.advice(line)));
     lines_of(sentence.chain(details).chain(hint))
 }
 
@@ -65,17 +68,19 @@ fn json_of(answer: &Answer) -> String {
     }
 }
 
-fn text_of(answer: &Answer) -> String {
+fn text_of(answer: &Answer, look: &Look) -> String {
     match answer {
         Answer::Apps(rows) if rows.is_empty() => "no apps yet: git push mini main makes one\n".into(),
         Answer::Apps(rows) => table(
+            look,
             &["APP", "RELEASE", "STATE", "RELEASED", "URL"],
             rows.iter()
                 .map(|row| vec![row.name.to_string(), or_dash(row.release), row.state.clone(), ago(row.released_at), row.url.clone()]),
         ),
-        Answer::App(details) => app_details(details),
+        Answer::App(details) => app_details(details, look),
         Answer::Processes(rows) if rows.is_empty() => "no processes: nothing has been released yet\n".into(),
         Answer::Processes(rows) => table(
+            look,
             &["PROCESS", "RELEASE", "STATE", "SINCE", "RESTARTS", "CONTAINER", "ADDRESS"],
             rows.iter().map(|row| {
                 let container = row.container.short().to_owned();
@@ -95,6 +100,7 @@ fn text_of(answer: &Answer) -> String {
         Answer::Text(text) => format!("{text}\n"),
         Answer::Releases(rows) if rows.is_empty() => "no releases yet: git push mini main makes the first\n".into(),
         Answer::Releases(rows) => table(
+            look,
             &["RELEASE", "STATE", "WHAT", "COMMIT", "BY", "WHEN"],
             rows.iter().map(|row| {
                 let commit = row.commit.as_ref().map_or_else(|| "-".into(), |commit| commit.short().to_owned());
@@ -107,6 +113,7 @@ fn text_of(answer: &Answer) -> String {
         ),
         Answer::Keys(rows) if rows.is_empty() => "no keys yet: mini keys add NAME FILE\n".into(),
         Answer::Keys(rows) => table(
+            look,
             &["NAME", "ROLE", "APPS", "LAST USED", "FINGERPRINT"],
             rows.iter().map(|row| {
                 vec![
@@ -122,31 +129,34 @@ fn text_of(answer: &Answer) -> String {
             let proof = who.fingerprint.as_ref().map_or_else(|| "the server's own socket".into(), ToString::to_string);
             format!("{} ({}, {}) by {proof}\n", who.name, who.role, apps_of(who.apps.as_deref()))
         }
-        Answer::Status(status) => server_status(status),
+        Answer::Status(status) => server_status(status, look),
         Answer::Version(version) => format!("mini {}\n", version.version),
         Answer::Done(done) => outcome(done),
     }
 }
 
-fn app_details(app: &AppDetails) -> String {
-    pairs(&[
-        ("app", app.name.to_string()),
-        ("state", app.state.clone()),
-        ("url", app.url.clone()),
-        ("git", app.git.clone()),
-        ("release", or_dash(app.release)),
-        ("commit", or_dash(app.commit.as_ref())),
-        ("branch", app.deploy_branch.clone().unwrap_or_else(|| "the first of main and master to go live".into())),
-        ("image", app.image_bytes.map_or_else(|| "-".into(), |bytes| format!("{} MB", megabytes(bytes)))),
-        ("created", app.created_at.to_string()),
-    ])
+fn app_details(app: &AppDetails, look: &Look) -> String {
+    pairs(
+        look,
+        &[
+            ("app", app.name.to_string()),
+            ("state", app.state.clone()),
+            ("url", app.url.clone()),
+            ("git", app.git.clone()),
+            ("release", or_dash(app.release)),
+            ("commit", or_dash(app.commit.as_ref())),
+            ("branch", app.deploy_branch.clone().unwrap_or_else(|| "the first of main and master to go live".into())),
+            ("image", app.image_bytes.map_or_else(|| "-".into(), |bytes| format!("{} MB", megabytes(bytes)))),
+            ("created", app.created_at.to_string()),
+        ],
+    )
 }
 
-fn server_status(status: &ServerStatus) -> String {
+fn server_status(status: &ServerStatus, look: &Look) -> String {
     let mut rows = vec![("mini", status.version.clone()), ("up", span(status.started_at.age())), ("apps", status.apps.to_string())];
     rows.extend(status.entries.iter().map(|entry| (entry.name.as_str(), entry.value.clone())));
-    let mut text = pairs(&rows);
-    text += &lines_of(status.warnings.iter().map(|warning| format!("! {warning}")));
+    let mut text = pairs(look, &rows);
+    text += &lines_of(status.warnings.iter().map(|warning| format!("{} {warning}", Paint::of(look).alarm("!"))));
     text
 }
 
@@ -189,35 +199,10 @@ fn span(length: Duration) -> String {
     }
 }
 
-fn pairs(rows: &[(&str, String)]) -> String {
-    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    lines_of(rows.iter().map(|(name, value)| format!("{name:<width$}  {value}")))
-}
-
-/// Aligns columns by characters; the last one is left ragged.
-fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let mut lines = vec![head.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>()];
-    lines.extend(rows);
-    let widths: Vec<usize> = (0..head.len()).map(|at| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0)).collect();
-    lines.iter().map(|line| aligned(line, &widths)).collect()
-}
-
-fn aligned(line: &[String], widths: &[usize]) -> String {
-    let cells: Vec<String> = line.iter().zip(widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
-    format!("{}\n", cells.join("  ").trim_end())
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::answer::ConfigRow;
     use super::*;
-
-    #[test]
-    fn columns_align_and_do_not_trail_blanks() {
-        let text = table(&["A", "LONG"], [vec!["xyz".to_owned(), "1".to_owned()]].into_iter());
-
-        assert_eq!(text, "A    LONG\nxyz  1\n");
-    }
 
     #[test]
     fn a_masked_value_is_masked_in_both_forms() {
@@ -231,6 +216,6 @@ mod tests {
     fn an_error_ends_with_what_to_do_next() {
         let err = Error::not_found("app `blog` does not exist").hint("create it: mini apps create blog");
 
-        assert_eq!(render_error(&err), "mini: app `blog` does not exist\n      create it: mini apps create blog\n");
+        assert_eq!(render_error(&err, &Look::default()), "mini: app `blog` does not exist\n      create it: mini apps create blog\n");
     }
 }

@@ -57,7 +57,7 @@ async fn speak_frames(platform: &Platform, caller: &Caller, versions: &[String],
         _ => Some(Error::usage(format!("this server speaks `{RPC} {ours}`")).hint("use the same version on both sides")),
     };
     if let Some(err) = refusal {
-        write(&mut stderr, &render_error(&err)).await;
+        write(&mut stderr, &render_error(&err, &Look::default())).await;
         return err.exit_code().into();
     }
     if let Err(err) = converse(stdin, stdout, gone, |call| platform.run(caller, call)).await {
@@ -68,6 +68,7 @@ async fn speak_frames(platform: &Platform, caller: &Caller, versions: &[String],
 
 async fn speak_text(platform: &Platform, caller: &Caller, words: &[String], io: WordsIo) -> u32 {
     let WordsIo { stdin, mut stdout, mut stderr, terminal, gone } = io;
+    let mut look = terminal.as_ref().map_or_else(Look::default, Terminal::look);
     let said = match parse_words(words) {
         Err(err) => Err(err),
         Ok(Asked::Help(text)) => {
@@ -75,8 +76,8 @@ async fn speak_text(platform: &Platform, caller: &Caller, words: &[String], io: 
             Ok(0)
         }
         Ok(Asked::Do { command, json }) => {
+            look.json = json;
             let mut call = Call::new(command, Input::new(stdin), gone);
-            let look = Look { json, colour: terminal.is_some(), width: terminal.as_ref().map(|terminal| terminal.cols as usize) };
             if let Some(terminal) = &terminal {
                 call.terminal = Some(CallTerminal { cols: terminal.cols, rows: terminal.rows, term: terminal.term.clone() });
                 call.resizes = terminal.resizes.clone();
@@ -87,7 +88,7 @@ async fn speak_text(platform: &Platform, caller: &Caller, words: &[String], io: 
     let code = match said {
         Ok(code) => code,
         Err(err) => {
-            write(&mut stderr, &render_error(&err)).await;
+            write(&mut stderr, &render_error(&err, &look)).await;
             err.exit_code()
         }
     };

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::command::Look;
+
 /// Interrupt, ^C.
 const ETX: u8 = 3;
 /// End of input, ^D.
@@ -49,6 +51,13 @@ impl Terminal {
     /// Passes bytes untouched from here on, in both directions: for a process that has a TTY of its own.
     pub fn enter_raw(&self) {
         self.discipline.turn_off();
+    }
+
+    /// Returns what this terminal can show. A client that knows no size sends zeros (RFC 4254 §6.2).
+    #[must_use]
+    pub fn look(&self) -> Look {
+        let width = usize::try_from(self.cols).ok().filter(|cols| *cols > 0);
+        Look { json: false, colour: self.term != "dumb", width }
     }
 }
 
