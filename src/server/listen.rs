@@ -1,15 +1,57 @@
-//! Listening sockets, bound before anything else is done.
+//! Listening sockets: the service manager's where it holds some, else our own, bound before anything else is done.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 
+use listenfd::ListenFd;
 use tokio::net::TcpListener;
 
 use crate::config::Listen;
 use crate::error::{Error, Result};
 
+/// The names of the sockets that were handed over, in their order (`sd_listen_fds(3)`).
+const NAMES: &str = "LISTEN_FDNAMES";
+
+/// Listening sockets that outlive this process: while it restarts, connections wait in their backlog.
+///
+/// A socket is known by its `FileDescriptorName=` (systemd.socket(5)): `ssh` or `http`.
+pub struct Inherited {
+    sockets: ListenFd,
+    names: Vec<String>,
+}
+
+// === impl Inherited ===
+
+impl Inherited {
+    /// Takes what the environment says is ours; `LISTEN_PID` names another process's otherwise.
+    #[must_use]
+    pub fn from_env() -> Self {
+        let names = std::env::var(NAMES).unwrap_or_default().split(':').map(str::to_owned).collect();
+        Inherited { sockets: ListenFd::from_env(), names }
+    }
+
+    /// Takes the socket of this name, or binds one. Errors are of kind `Setup`.
+    pub async fn take_or_bind(&mut self, name: &str, listen: &Listen) -> Result<TcpListener> {
+        match self.take(name)? {
+            Some(listener) => Ok(listener),
+            None => bind(name, listen).await,
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Result<Option<TcpListener>> {
+        let Some(at) = self.names.iter().take(self.sockets.len()).position(|known| known == name) else { return Ok(None) };
+        let unfit = |err: std::io::Error| {
+            Error::setup(format!("the socket `{name}` that was handed over cannot be used: {err}"))
+                .hint("it must be a listening TCP socket: ListenStream= of a socket unit")
+        };
+        let Some(listener) = self.sockets.take_tcp_listener(at).map_err(unfit)? else { return Ok(None) };
+        listener.set_nonblocking(true).map_err(unfit)?;
+        TcpListener::from_std(listener).map(Some).map_err(unfit)
+    }
+}
+
 /// Binds the first of the addresses that this machine has; errors are of kind `Setup` and name the port.
-pub async fn bind(name: &str, listen: &Listen) -> Result<TcpListener> {
+async fn bind(name: &str, listen: &Listen) -> Result<TcpListener> {
     let mut last = None;
     for address in &listen.0 {
         // Without SO_REUSEPORT: a second server on the port must be an error, not a silent half.

@@ -71,8 +71,9 @@ async fn serve(settings: Settings) -> Result<()> {
     let data = DataDir::open(&settings.data)?;
     let host_key = ssh::HostKey::load_or_make(&data.path().join("host_key"))?;
     setup::publish(&data, &host_key)?;
-    let ssh_listener = listen::bind("ssh", &settings.ssh).await?;
-    let http_listener = listen::bind("http", &settings.http).await?;
+    let mut inherited = listen::Inherited::from_env();
+    let ssh_listener = inherited.take_or_bind("ssh", &settings.ssh).await?;
+    let http_listener = inherited.take_or_bind("http", &settings.http).await?;
     let private = socket::bind(&data.path().join("mini.sock"))?;
     let addresses = setup::Addresses { ssh: listen::address_of(&ssh_listener)?, http: listen::address_of(&http_listener)? };
 

@@ -18,6 +18,7 @@ mod pushes;
 mod races;
 mod refusals;
 mod releases;
+mod restarts;
 mod scopes;
 mod secrets;
 mod sources;

@@ -224,13 +224,13 @@ fn no_request_fails_over_pushes_a_config_change_and_a_rollback() {
 }
 
 /// Eight clients, half of which keep their connection, until they are stopped.
-struct Load {
+pub struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<std::thread::JoinHandle<(usize, Vec<String>)>>,
 }
 
 impl Load {
-    fn start(http: SocketAddr, host: &'static str) -> Self {
+    pub fn start(http: SocketAddr, host: &'static str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let client = |number: usize| {
             let stop = stop.clone();
@@ -241,7 +241,7 @@ impl Load {
     }
 
     /// Returns how many were answered and what went wrong with the others.
-    fn stop(self) -> (usize, Vec<String>) {
+    pub fn stop(self) -> (usize, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
         let results = self.clients.into_iter().map(|client| client.join().unwrap());
         results.fold((0, Vec::new()), |(served, mut failed), (more, wrong)| {

@@ -5,10 +5,12 @@ mod person;
 mod repo;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use command_fds::{CommandFdExt, FdMapping};
 
 pub use docker::Docker;
 pub use person::{Person, Running, Said};
@@ -42,6 +44,8 @@ pub struct Mini {
     pub anna: Person,
     /// The label `mini.instance` of all that this server makes in the engine.
     instance: String,
+    /// Sockets that the server is given by name.
+    held: Vec<(&'static str, TcpListener)>,
     finished: bool,
 }
 
@@ -74,6 +78,7 @@ impl Mini {
             http: nowhere,
             anna,
             instance: String::new(),
+            held: Vec::new(),
             finished: false,
         };
         mini.boot();
@@ -84,7 +89,7 @@ impl Mini {
     pub fn boot(&mut self) {
         assert!(self.server.is_none(), "the server already runs");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.home.path().join("server.log")).unwrap();
-        let mut child = self.server_command().stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut child = self.hand_over(self.server_command()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         self.server = Some(child);
         self.said = lines.take_while(|line| line != "ready").collect();
@@ -101,6 +106,38 @@ impl Mini {
     fn listens(&self, name: &str) -> SocketAddr {
         let address = self.said.iter().find_map(|line| line.trim().strip_prefix(name)?.trim().parse().ok());
         address.unwrap_or_else(|| panic!("the server said {:?} and not where {name} listens; its log: {}", self.said, self.log()))
+    }
+
+    /// Starts a server whose sockets this process holds, as a service manager would: they outlive it.
+    pub fn start_on_held_sockets(flags: &[&str]) -> Self {
+        let mut mini = Self::start_with(flags);
+        mini.stop();
+        let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
+        mini.held = vec![("ssh", bind()), ("http", bind())];
+        mini.boot();
+        mini
+    }
+
+    /// Makes `command` the process to which the held sockets are handed (`sd_listen_fds(3)`).
+    fn hand_over(&self, command: Command) -> Command {
+        if self.held.is_empty() {
+            return command;
+        }
+        // The pid is known only where it is the program's own.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec env LISTEN_PID=$$ \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        let names: Vec<&str> = self.held.iter().map(|(name, _)| *name).collect();
+        shell.env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
+        let mapped =
+            self.held.iter().zip(3..).map(|((_, socket), child_fd)| FdMapping { parent_fd: socket.try_clone().unwrap().into(), child_fd });
+        shell.fd_mappings(mapped.collect()).unwrap();
+        shell
     }
 
     /// The command that starts this server, for tests that start it in their own way.
