@@ -21,6 +21,7 @@ mod releases;
 mod restarts;
 mod scopes;
 mod secrets;
+mod ship;
 mod sources;
 mod startup;
 mod traffic;

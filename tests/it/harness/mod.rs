@@ -35,6 +35,8 @@ pub struct Mini {
     pub flags: Vec<String>,
     /// Environment of the server besides the test's own; it counts from the next boot.
     pub env: Vec<(String, String)>,
+    /// The server's program.
+    pub program: PathBuf,
     /// What the server said on stdout until it was ready.
     pub said: Vec<String>,
     server: Option<Child>,
@@ -72,6 +74,7 @@ impl Mini {
             home,
             flags,
             env: Vec::new(),
+            program: env!("CARGO_BIN_EXE_mini").into(),
             said: Vec::new(),
             server: None,
             ssh: nowhere,
@@ -142,7 +145,7 @@ impl Mini {
 
     /// The command that starts this server, for tests that start it in their own way.
     pub fn server_command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mini"));
+        let mut command = Command::new(&self.program);
         command.args(["server", "--ssh", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"]).arg(self.data());
         command.arg("--admin-keys").arg(self.home.path().join("admins")).args(&self.flags);
         command.env("MINI_LOG", "debug").env_remove("MINI_DATA").envs(self.env.iter().map(|(name, value)| (name, value)));
@@ -159,6 +162,10 @@ impl Mini {
 
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.home.path().join("server.log")).unwrap()
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.server.is_some()
     }
 
     pub fn pid(&self) -> u32 {
