@@ -42,6 +42,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("ssh_key", &["model"]),
     ("clap", &["command", "config", "server"]),
     ("tar", &["source"]),
+    ("flate2", &["source"]),
     ("toml", &["config"]),
 ];
 

@@ -64,6 +64,14 @@ impl Context {
         &self.manifest
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(super) fn warn(&mut self, warning: String) {
+        self.manifest.warn(warning);
+    }
+
     /// Adds a root file, or replaces a small one, such as a Dockerfile without its `# syntax=` line.
     ///
     /// A file that was not held back for detection is not taken out: the new one comes later, and whoever unpacks lets the last one win.

@@ -50,6 +50,11 @@ impl Ignore {
         excluded
     }
 
+    /// Tells whether nothing is left out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// Tells whether everything below an excluded folder is excluded too, so that it need not be walked.
     #[must_use]
     pub fn is_final(&self) -> bool {

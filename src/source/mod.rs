@@ -1,15 +1,21 @@
 //! A source, whoever brought it: a spooled build context, what is in it, and the rules and limits under which it was made.
 
+mod archive;
 mod budget;
 mod context;
+mod entries;
+mod extended;
+mod feed;
 mod ignore;
 mod manifest;
 mod path;
 mod pattern;
 mod writer;
 
+pub use archive::{Upload, respool};
 pub use budget::{Budget, Spent};
 pub use context::Context;
+pub use entries::{ContextEntry, EntryKind};
 pub use ignore::Ignore;
 pub use manifest::Manifest;
 pub use writer::ContextWriter;

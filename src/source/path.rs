@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// The longest path and the longest name that Linux takes (`limits.h`: `PATH_MAX`, less its NUL, and `NAME_MAX`).
-const MAX_PATH_BYTES: usize = 4095;
+pub(super) const MAX_PATH_BYTES: usize = 4095;
 const MAX_NAME_BYTES: usize = 255;
 
 /// Refuses a path that could leave the context, hide in `.git`, or not be unpacked at all.

@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 /// The longest link target that Linux takes (`limits.h`: `PATH_MAX`, less its NUL).
 const MAX_TARGET_BYTES: usize = 4095;
 
+/// All paths together: they are kept in memory, and a hostile source has nothing but long ones. 100,000 usual ones come to 10 MiB.
+const MAX_NAMES_BYTES: usize = 32 << 20;
+
 /// Spools a source into one tar in a private folder. After an error it is of no more use: drop it.
 pub struct ContextWriter {
     // Declared first and so closed first: the folder goes after the file in it.
@@ -24,6 +27,7 @@ pub struct ContextWriter {
     budget: Budget,
     spent: Spent,
     seen: BTreeMap<Vec<u8>, Seen>,
+    names_bytes: usize,
     tail: Tail,
     manifest: Manifest,
 }
@@ -51,6 +55,7 @@ impl ContextWriter {
             budget: Budget::default(),
             spent: Spent::default(),
             seen: BTreeMap::new(),
+            names_bytes: 0,
             tail: Tail::new(),
             manifest: Manifest::default(),
         })
@@ -113,7 +118,12 @@ impl ContextWriter {
         }
         self.write_folders(path, false)?;
         let mut header = context::header(tar::EntryType::Symlink, 0, 0o777);
-        self.tar.append_link(&mut header, context::os_path(path), context::os_path(target)).map_err(not_spooled)?;
+        // `append_link` takes the `./` out of a short target; git would see another link.
+        let written = match header.set_link_name_literal(target) {
+            Ok(()) => self.tar.append_data(&mut header, context::os_path(path), io::empty()),
+            Err(_) => self.tar.append_link(&mut header, context::os_path(path), context::os_path(target)),
+        };
+        written.map_err(not_spooled)?;
         self.manifest.keep(&name, 0);
         Ok(())
     }
@@ -131,24 +141,44 @@ impl ContextWriter {
         Context::new(self.dir, &mut file, body_end, self.tail, self.manifest)
     }
 
+    /// Counts a file that is not even offered, so that there cannot be any number of them.
+    pub(super) fn leave_out(&mut self, size: u64) -> Result<()> {
+        self.spent.add_file(size);
+        self.budget.check(self.spent)
+    }
+
     /// Counts an entry and refuses a bad path, one that came before, and one below something that is no folder.
     fn offer(&mut self, path: &[u8], what: Seen, size: u64) -> Result<()> {
         path::check(path)?;
-        self.spent.add_file(size);
+        self.spent.bytes = self.spent.bytes.saturating_add(size);
         self.spent.depth = self.spent.depth.max(folders_above(path).count());
         self.budget.check(self.spent)?;
         for above in folders_above(path) {
-            let seen = self.seen.entry(above.to_vec()).or_insert(Seen::ImpliedFolder);
-            if *seen == Seen::Leaf {
-                return Err(refused(path, &format!("`{}` is not a folder", shown(above))));
+            match self.seen.get(above) {
+                Some(Seen::Leaf) => return Err(refused(path, &format!("`{}` is not a folder", shown(above)))),
+                Some(_) => {}
+                None => self.remember(above, Seen::ImpliedFolder)?,
             }
         }
         match (self.seen.get(path), what) {
-            (None, _) => _ = self.seen.insert(path.to_vec(), what),
-            (Some(Seen::ImpliedFolder), Seen::Folder) => _ = self.seen.insert(path.to_vec(), Seen::Folder),
-            (Some(Seen::WrittenFolder), Seen::Folder) => {}
-            _ => return Err(refused(path, "it is there twice")),
+            (None, _) => self.remember(path, what),
+            (Some(Seen::ImpliedFolder), Seen::Folder) => {
+                self.seen.insert(path.to_vec(), Seen::Folder);
+                Ok(())
+            }
+            (Some(Seen::Folder | Seen::WrittenFolder), Seen::Folder) => Ok(()),
+            _ => Err(refused(path, "it is there twice")),
         }
+    }
+
+    fn remember(&mut self, path: &[u8], what: Seen) -> Result<()> {
+        self.spent.entries = self.spent.entries.saturating_add(1);
+        self.budget.check(self.spent)?;
+        self.names_bytes += path.len();
+        if self.names_bytes > MAX_NAMES_BYTES {
+            return Err(Error::failed(format!("the names in the source come to more than {} MiB", MAX_NAMES_BYTES >> 20)));
+        }
+        self.seen.insert(path.to_vec(), what);
         Ok(())
     }
 
@@ -192,6 +222,9 @@ fn folders_above(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 pub(super) fn not_spooled(cause: io::Error) -> Error {
+    if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        return Error::unavailable("the server's disk is full").hint("free space on the server, then deploy again").because(cause);
+    }
     Error::failed("the source could not be unpacked on the server").because(cause)
 }
 
