@@ -1,5 +1,6 @@
 //! Reads objects, those of a push in quarantine too.
 
+use std::fmt;
 use std::path::Path;
 
 use git2::{ObjectType, Oid, Repository, RepositoryOpenFlags};
@@ -21,6 +22,10 @@ pub enum ObjectKind {
     Tree,
     Blob,
 }
+
+/// The id of a tree: two commits of the same tree have the same files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeId(Oid);
 
 // === impl Git ===
 
@@ -52,6 +57,15 @@ impl Git {
     /// Tells whether a commit is in the repository for good. Blocks briefly.
     pub fn has_commit(&self, app: &AppId, id: &CommitId) -> Result<bool> {
         Ok(self.exists(app) && self.object_kind(app, None, id)? == Some(ObjectKind::Commit))
+    }
+
+    /// Returns the tree of a commit, in quarantine or not; `None` if there is no such commit. Blocks briefly.
+    pub fn tree_of(&self, app: &AppId, quarantine: Option<&Path>, id: &CommitId) -> Result<Option<TreeId>> {
+        if self.object_kind(app, quarantine, id)? != Some(ObjectKind::Commit) {
+            return Ok(None);
+        }
+        let repo = self.open_repo(app, quarantine)?;
+        Ok(Some(TreeId(find_commit(&repo, id)?.tree_id())))
     }
 
     /// Returns the first line of a commit's message, at most 200 characters, without control characters. Blocks briefly.
@@ -86,6 +100,12 @@ pub(super) fn find_commit<'r>(repo: &'r Repository, id: &CommitId) -> Result<git
         return Err(Error::failed(format!("the message of commit {} is too long", id.short())));
     }
     repo.find_commit(oid).map_err(missing)
+}
+
+impl fmt::Display for TreeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 pub(super) fn oid(id: &CommitId) -> Result<Oid> {

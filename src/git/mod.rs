@@ -3,12 +3,14 @@
 mod bridge;
 mod calls;
 mod commits;
+mod fast_import;
 mod hook;
 mod measure;
 mod options;
 mod program;
 mod push;
 mod quarantine;
+mod record;
 mod refs;
 mod repos;
 mod rules;
@@ -18,11 +20,12 @@ mod spool;
 mod testing;
 mod wire;
 
-pub use commits::ObjectKind;
+pub use commits::{ObjectKind, TreeId};
 pub use hook::hook_main;
 pub use options::PushOptions;
 pub use program::GitProgram;
 pub use push::{HookOutput, PushHandler, PushRequest, RefUpdate, Verdict};
+pub use record::{NewCommit, Recorded};
 pub use refs::{DEPLOYED, branch_ref, release_ref};
 pub use repos::Git;
 pub use rules::{Facts, PushPlan, plan};

@@ -1,8 +1,10 @@
 //! The folders in which git keeps a push's objects until it is accepted, and the sweeping of what a killed git left.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 
@@ -19,6 +21,26 @@ pub(super) fn path(repo: &Path, name: &str) -> Result<PathBuf> {
 pub(super) fn check(repo: &Path, quarantine: &Path) -> Result<()> {
     let name = quarantine.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if path(repo, name)? == quarantine { Ok(()) } else { Err(not_a_quarantine()) }
+}
+
+/// Makes one as git does; dropping it removes it.
+pub(super) fn make(repo: &Path) -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix(PREFIX).rand_bytes(8).tempdir_in(repo.join("objects"))
+}
+
+/// Makes the packs of a quarantine part of `repo` for good: each file is on disk before it has its name, the index comes last.
+pub(super) fn store(quarantine: &Path, repo: &Path) -> io::Result<()> {
+    let packs = repo.join("objects/pack");
+    let mut files: Vec<_> =
+        fs::read_dir(quarantine.join("pack"))?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    // A pack without an index is none yet.
+    files.sort_by_key(|file| file.extension().is_some_and(|end| end == "idx"));
+    for file in files {
+        let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        File::open(&file)?.sync_all()?;
+        fs::rename(&file, packs.join(name))?;
+    }
+    File::open(packs)?.sync_all()
 }
 
 /// Removes every quarantine of `repo`: only when no push to it is on its way.

@@ -54,7 +54,7 @@ impl Git {
         git.serve(io, is_busy).await.map_err(not_started)
     }
 
-    async fn ready(&self) -> Result<()> {
+    pub(super) async fn ready(&self) -> Result<()> {
         if self.program().check().is_ok() {
             return Ok(());
         }

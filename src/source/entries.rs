@@ -30,13 +30,18 @@ pub enum EntryKind<'a> {
     },
 }
 
-// === impl Context ===
+/// The entries of a context, opened: they can be read on another thread, and after the context has gone.
+#[derive(Debug)]
+pub struct ContextEntries {
+    tar: File,
+}
 
-impl Context {
-    /// Shows every entry in its order. Of a path that comes twice the last one counts; that is only so for files added later.
-    pub fn walk(&self, mut visit: impl FnMut(ContextEntry<'_>) -> Result<()>) -> Result<()> {
-        let file = BufReader::with_capacity(BUFFER_BYTES, File::open(self.path()).map_err(not_spooled)?);
-        let mut archive = tar::Archive::new(file);
+// === impl ContextEntries ===
+
+impl ContextEntries {
+    /// Shows every entry in its order; blocks. Of a path that comes twice the last one counts: a file was added after spooling.
+    pub fn walk(self, mut visit: impl FnMut(ContextEntry<'_>) -> Result<()>) -> Result<()> {
+        let mut archive = tar::Archive::new(BufReader::with_capacity(BUFFER_BYTES, self.tar));
         for entry in archive.entries().map_err(not_spooled)? {
             let mut entry = entry.map_err(not_spooled)?;
             let path = entry.path_bytes().into_owned();
@@ -54,6 +59,15 @@ impl Context {
         }
         Ok(())
     }
+}
+
+// === impl Context ===
+
+impl Context {
+    /// Opens the entries for one walk.
+    pub fn entries(&self) -> Result<ContextEntries> {
+        Ok(ContextEntries { tar: File::open(self.path()).map_err(not_spooled)? })
+    }
 
     /// Spools what `ignore` keeps of this into a new context beside it, and lets this one go.
     pub(super) fn filtered(self, ignore: Ignore, is_cancelled: &dyn Fn() -> bool) -> Result<Context> {
@@ -62,7 +76,7 @@ impl Context {
         for warning in self.manifest().warnings() {
             writer.warn(warning);
         }
-        self.walk(|ContextEntry { path, what }| {
+        self.entries()?.walk(|ContextEntry { path, what }| {
             if is_cancelled() {
                 return Err(super::feed::cancelled());
             }

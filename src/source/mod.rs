@@ -15,7 +15,7 @@ mod writer;
 pub use archive::{Upload, respool};
 pub use budget::{Budget, Spent};
 pub use context::Context;
-pub use entries::{ContextEntry, EntryKind};
+pub use entries::{ContextEntries, ContextEntry, EntryKind};
 pub use ignore::Ignore;
 pub use manifest::Manifest;
 pub use writer::ContextWriter;

@@ -21,6 +21,8 @@ pub(super) fn unpacked(context: &Context) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     context
+        .entries()
+        .unwrap()
         .walk(|entry| {
             let text = match entry.what {
                 Kind::Folder => "folder".to_owned(),
