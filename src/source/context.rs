@@ -1,24 +1,18 @@
 //! A spooled build context: one tar in a private folder that goes away with it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use super::writer::not_spooled;
-use super::{Manifest, path};
+use super::{Manifest, emit, path};
 use crate::error::Result;
 
 /// Two empty blocks end a tar (POSIX.1-2017, pax, "ustar Interchange Format").
 pub(super) const TRAILER_BYTES: u64 = 1024;
-
-/// 2000-01-01T00:00:00Z, for every entry: the same tree is the same tar. Not 0, because zip knows no time before 1980 and what
-/// packs zips in a build (Python wheels, Java archives) fails on it.
-const MODIFIED: u64 = 946_684_800;
 
 /// A source, ready to be sent to a builder. Dropping it removes it from disk.
 #[derive(Debug)]
@@ -110,30 +104,10 @@ fn write_tail(file: &mut File, body_end: u64, tail: &Tail) -> Result<u64> {
     file.set_len(body_end).and_then(|()| file.seek(SeekFrom::Start(body_end))).map_err(not_spooled)?;
     let mut tar = tar::Builder::new(BufWriter::new(&mut *file));
     for (name, TailFile { executable, bytes }) in tail {
-        let mut header = header(tar::EntryType::Regular, bytes.len() as u64, file_mode(*executable));
-        tar.append_data(&mut header, name, bytes.as_slice()).map_err(not_spooled)?;
+        emit::file(&mut tar, name.as_bytes(), *executable, bytes.len() as u64, bytes.as_slice()).map_err(not_spooled)?;
     }
     tar.into_inner().and_then(|spooled| spooled.into_inner().map_err(std::io::IntoInnerError::into_error)).map_err(not_spooled)?;
     file.stream_position().map_err(not_spooled)
-}
-
-pub(super) fn header(kind: tar::EntryType, size: u64, mode: u32) -> tar::Header {
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(kind);
-    header.set_size(size);
-    header.set_mode(mode);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(MODIFIED);
-    header
-}
-
-pub(super) fn file_mode(executable: bool) -> u32 {
-    if executable { 0o755 } else { 0o644 }
-}
-
-pub(super) fn os_path(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes))
 }
 
 pub(super) fn tar_path(dir: &TempDir) -> PathBuf {

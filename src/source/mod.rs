@@ -3,6 +3,7 @@
 mod archive;
 mod budget;
 mod context;
+mod emit;
 mod entries;
 mod extended;
 mod feed;

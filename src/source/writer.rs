@@ -8,6 +8,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::context::{self, Context, Tail, TailFile};
+use super::emit;
 use super::path::{self, refused, shown};
 use super::{Budget, Ignore, MAX_ROOT_FILE_BYTES, Manifest, Spent, is_always_kept, is_control_file, is_read_by_detection};
 use crate::error::{Error, Result};
@@ -117,13 +118,7 @@ impl ContextWriter {
             return Ok(());
         }
         self.write_folders(path, false)?;
-        let mut header = context::header(tar::EntryType::Symlink, 0, 0o777);
-        // `append_link` takes the `./` out of a short target; git would see another link.
-        let written = match header.set_link_name_literal(target) {
-            Ok(()) => self.tar.append_data(&mut header, context::os_path(path), io::empty()),
-            Err(_) => self.tar.append_link(&mut header, context::os_path(path), context::os_path(target)),
-        };
-        written.map_err(not_spooled)?;
+        emit::link(&mut self.tar, path, target).map_err(not_spooled)?;
         self.manifest.keep(&name, 0);
         Ok(())
     }
@@ -196,8 +191,7 @@ impl ContextWriter {
 
     fn write_file(&mut self, path: &[u8], executable: bool, size: u64, content: impl Read) -> Result<()> {
         self.write_folders(path, false)?;
-        let mut header = context::header(tar::EntryType::Regular, size, context::file_mode(executable));
-        self.tar.append_data(&mut header, context::os_path(path), content).map_err(not_spooled)?;
+        emit::file(&mut self.tar, path, executable, size, content).map_err(not_spooled)?;
         self.manifest.keep(&String::from_utf8_lossy(path), size);
         Ok(())
     }
@@ -207,9 +201,7 @@ impl ContextWriter {
         for folder in folders_above(path).chain(is_folder.then_some(path)) {
             let seen = self.seen.insert(folder.to_vec(), Seen::WrittenFolder);
             if seen != Some(Seen::WrittenFolder) {
-                let mut header = context::header(tar::EntryType::Directory, 0, 0o755);
-                let name = [folder, b"/"].concat();
-                self.tar.append_data(&mut header, context::os_path(&name), io::empty()).map_err(not_spooled)?;
+                emit::folder(&mut self.tar, folder).map_err(not_spooled)?;
             }
         }
         Ok(())

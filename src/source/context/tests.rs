@@ -87,11 +87,15 @@ fn long_names_and_targets_come_back_whole() {
     let long = format!("{}/{}/{}", "a".repeat(200), "b".repeat(200), "c".repeat(200));
     add(&mut writer, &long, "x");
     writer.add_symlink("link", &long).unwrap();
+    writer.add_symlink("near", "./link").unwrap();
+    writer.add_file(b"\xff".repeat(120), false, 1, &b"y"[..]).unwrap();
 
     let context = writer.finish().unwrap();
 
     assert!(listing(&context).contains(&format!("{long} 644 x")));
     assert!(listing(&context).contains(&format!("link 777 -> {long}")));
+    assert!(listing(&context).contains(&"near 777 -> ./link".to_owned()));
+    assert!(listing(&context).contains(&format!("{} 644 y", "\u{fffd}".repeat(120))));
 }
 
 #[test]
