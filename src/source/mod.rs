@@ -9,8 +9,10 @@ mod extended;
 mod feed;
 mod ignore;
 mod manifest;
+mod pack;
 mod path;
 mod pattern;
+mod squeeze;
 mod writer;
 
 pub use archive::{Upload, respool};
@@ -19,6 +21,7 @@ pub use context::Context;
 pub use entries::{ContextEntries, ContextEntry, EntryKind};
 pub use ignore::Ignore;
 pub use manifest::Manifest;
+pub use pack::{Packed, Packer};
 pub use writer::ContextWriter;
 
 /// The file with the ignore rules, at the root of a source.

@@ -8,6 +8,7 @@ use git2::Oid;
 use super::super::testing::Bench;
 use super::*;
 use crate::model::limits::{KIB, MIB};
+use crate::source::{Packer, respool};
 
 fn spool_with(bench: &Bench, commit: &CommitId, budget: Budget) -> Result<Context> {
     bench.git.spool_within(&bench.app, None, commit, bench.dir.path(), budget, &CancellationToken::new())
@@ -199,4 +200,36 @@ async fn a_cancelled_spool_ends_and_leaves_nothing() {
 
     assert_eq!(err.sentence(), "the push was cancelled");
     assert_eq!(leftovers(&bench), 0);
+}
+
+#[test]
+fn an_upload_of_a_commits_files_is_the_same_context_as_the_commit() {
+    let bench = Bench::new();
+    let long = format!("deep/{}/x", "n".repeat(150));
+    let files =
+        [(".dockerignore", "docs\n!docs/keep"), ("Procfile", "web: x"), ("docs/keep", "1"), ("docs/x", "2"), (&*long, "3"), ("z", "")];
+    let entries = [("100755", "run", bench.blob("#!")), ("120000", "to", bench.blob("./run"))];
+    for commit in [bench.commit(&files), bench.commit_tree(bench.tree(&entries))] {
+        let tree = bench.dir.path().join(commit.as_str());
+        bench
+            .shell(&format!("git clone -q -n . {0} && cd {0} && git fetch -q origin {commit} && git checkout -q {commit}", tree.display()));
+        let listed = bench.shell(&format!("git ls-tree -r -t --name-only {commit}"));
+        let mut packer = Packer::new(Vec::new());
+        for path in listed.lines() {
+            let file = tree.join(path);
+            match std::fs::read_link(&file) {
+                Ok(target) => packer.add_symlink(path, target.as_os_str().as_encoded_bytes()).unwrap(),
+                Err(_) if file.is_dir() => packer.add_dir(path).unwrap(),
+                Err(_) => _ = packer.add_file(path, &file).unwrap(),
+            }
+        }
+        let archive = packer.finish().unwrap();
+
+        let upload = respool(archive.as_slice(), bench.dir.path(), Budget::default(), &|| false).unwrap();
+        let (uploaded, pushed) = (upload.into_context(&|| false).unwrap(), spool(&bench, &commit).unwrap());
+
+        assert_eq!(unpacked(&uploaded), unpacked(&pushed));
+        assert_eq!(std::fs::read(uploaded.path()).unwrap(), std::fs::read(pushed.path()).unwrap());
+        assert_eq!(uploaded.manifest(), pushed.manifest());
+    }
 }
