@@ -1,6 +1,7 @@
 //! The vocabulary: what can be asked, what is answered, and how both travel and look.
 
 mod answer;
+mod arguments;
 mod call;
 mod conversation;
 pub mod frame;
@@ -14,6 +15,7 @@ pub mod wire;
 mod words;
 
 pub use answer::{Answer, AppDetails, AppRow, ConfigRow, Done, Entry, KeyRow, ProcessRow, ReleaseRow, ServerStatus, VersionInfo, WhoAmI};
+pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};
 pub use call::{Attached, Call, End, EndError, Event, Input, Lines, LogRecord, Output, Released, Reply, Resizes, Terminal};
 pub use conversation::converse;
 pub use git_io::{GitIo, GitService};

@@ -188,6 +188,9 @@ impl Command {
         }
     }
 
+    /// The words that may read an input; whether a command does is for [`Command::reads_input`] to say.
+    pub(super) const READERS: &[&str] = &["config:set", "keys:add"];
+
     /// Tells whether the command reads the session's input.
     #[must_use]
     pub fn reads_input(&self) -> bool {

@@ -45,12 +45,20 @@ const WITHOUT_APP: &[&str] = &["apps", "keys", "keys:add", "keys:remove", "whoam
     override_usage = "mini <COMMAND> [APP] [ARGUMENTS]",
     after_help = "The app comes first, or as -a/--app APP. \"config:set\" may be \"config set\".\nDeploy with: git push mini main"
 )]
-struct Grammar {
+pub(super) struct Grammar {
     #[command(subcommand)]
     command: Command,
     /// Answer in JSON
     #[arg(long, global = true)]
     json: bool,
+}
+
+// === impl Grammar ===
+
+impl Grammar {
+    pub(super) fn into_command(self) -> Command {
+        self.command
+    }
 }
 
 /// Parses the words of one command line; no words at all ask for help.
@@ -75,7 +83,7 @@ pub fn parse_words(words: &[String]) -> Result<Asked> {
 }
 
 /// The grammar, with the one thing to say about the argument that nearly every word has.
-fn grammar() -> clap::Command {
+pub(super) fn grammar() -> clap::Command {
     let describe = |arg: clap::Arg| if arg.get_id() == "app" && arg.get_help().is_none() { arg.help("Name of the app") } else { arg };
     Grammar::command().mut_subcommands(|word| word.mut_args(describe))
 }
@@ -129,6 +137,25 @@ fn help_of(words: Option<&[String]>) -> Result<String> {
     match grammar.find_subcommand_mut(word) {
         Some(known) => Ok(known.render_help().to_string()),
         None => Err(unknown(word)),
+    }
+}
+
+/// Returns the word itself, or the one of ours that it is an alias of.
+pub(super) fn known_word(word: &str) -> Result<String> {
+    let ours = ALIASES.iter().find(|(alias, _)| *alias == word).map_or(word, |(_, ours)| ours);
+    if is_known(ours) { Ok(ours.to_owned()) } else { Err(unknown(word)) }
+}
+
+/// As [`usage`], for arguments that were all given by name: those that are typed without one are shown as ever.
+pub(super) fn usage_named(word: &str, err: &clap::Error) -> Error {
+    let said = usage(word, err);
+    let Some(described) = grammar().find_subcommand(word).cloned() else { return said };
+    let names = described.get_positionals().map(|arg| format!("--{} <", arg.get_id()));
+    let sentence = names.fold(said.sentence().to_owned(), |sentence, name| sentence.replace(&name, "<"));
+    let err = Error::new(said.kind(), sentence);
+    match said.next_step() {
+        Some(hint) => err.hint(hint),
+        None => err,
     }
 }
 
