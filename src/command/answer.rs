@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AppName, CommitId, ContainerId, Fingerprint, ReleaseKind, ReleaseState, Role, Stamp, Version};
+use crate::model::{AppName, CommitId, ContainerId, Fingerprint, ReleaseKind, ReleaseState, Role, Stamp, Token, TokenId, Version};
 
 /// The answer to a command that gives a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub enum Answer {
     Text(String),
     Releases(Vec<ReleaseRow>),
     Keys(Vec<KeyRow>),
+    Tokens(Vec<TokenRow>),
+    NewToken(NewToken),
     WhoAmI(WhoAmI),
     Status(Box<ServerStatus>),
     Version(VersionInfo),
@@ -102,12 +104,40 @@ pub struct KeyRow {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRow {
+    pub name: String,
+    pub id: TokenId,
+    pub role: Role,
+    /// `None`: all apps
+    pub apps: Option<Vec<AppName>>,
+    pub created_at: Stamp,
+    pub created_by: String,
+    pub expires_at: Option<Stamp>,
+    pub last_used_at: Option<Stamp>,
+}
+
+/// An API key that was made just now: the one time that it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewToken {
+    pub name: String,
+    pub id: TokenId,
+    pub role: Role,
+    /// `None`: all apps
+    pub apps: Option<Vec<AppName>>,
+    pub expires_at: Option<Stamp>,
+    pub token: Token,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WhoAmI {
     pub name: String,
     pub role: Role,
     pub apps: Option<Vec<AppName>>,
-    /// `None` on the private socket
+    /// The SSH key that signed; `None` for an API key and on the private socket.
     pub fingerprint: Option<Fingerprint>,
+    /// The id of the API key that came with the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenId>,
 }
 
 /// A name and what it is worth, for things with open-ended lists.

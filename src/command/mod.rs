@@ -14,7 +14,10 @@ mod vocabulary;
 pub mod wire;
 mod words;
 
-pub use answer::{Answer, AppDetails, AppRow, ConfigRow, Done, Entry, KeyRow, ProcessRow, ReleaseRow, ServerStatus, VersionInfo, WhoAmI};
+pub use answer::{
+    Answer, AppDetails, AppRow, ConfigRow, Done, Entry, KeyRow, NewToken, ProcessRow, ReleaseRow, ServerStatus, TokenRow, VersionInfo,
+    WhoAmI,
+};
 pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};
 pub use call::{Attached, Call, End, EndError, Event, Input, Lines, LogRecord, Output, Released, Reply, Resizes, Terminal};
 pub use conversation::converse;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::answer::{Answer, AppDetails, Done, ServerStatus};
+use super::answer::{Answer, AppDetails, Done, NewToken, ServerStatus, WhoAmI};
 use super::call::Event;
 use super::look::Look;
 use super::paint::Paint;
@@ -61,6 +61,8 @@ fn json_of(answer: &Answer) -> String {
         Answer::Text(text) => line_of_json(text),
         Answer::Releases(rows) => line_of_json(rows),
         Answer::Keys(rows) => line_of_json(rows),
+        Answer::Tokens(rows) => line_of_json(rows),
+        Answer::NewToken(token) => line_of_json(token),
         Answer::WhoAmI(who) => line_of_json(who),
         Answer::Status(status) => line_of_json(status),
         Answer::Version(version) => line_of_json(version),
@@ -125,10 +127,23 @@ fn text_of(answer: &Answer, look: &Look) -> String {
                 ]
             }),
         ),
-        Answer::WhoAmI(who) => {
-            let proof = who.fingerprint.as_ref().map_or_else(|| "the server's own socket".into(), ToString::to_string);
-            format!("{} ({}, {}) by {proof}\n", who.name, who.role, apps_of(who.apps.as_deref()))
-        }
+        Answer::Tokens(rows) if rows.is_empty() => "no API keys yet: mini tokens:create NAME\n".into(),
+        Answer::Tokens(rows) => table(
+            look,
+            &["NAME", "ROLE", "APPS", "LAST USED", "EXPIRES", "ID"],
+            rows.iter().map(|row| {
+                vec![
+                    row.name.clone(),
+                    row.role.to_string(),
+                    apps_of(row.apps.as_deref()),
+                    ago(row.last_used_at),
+                    row.expires_at.map_or_else(|| "never".into(), end_of),
+                    row.id.to_string(),
+                ]
+            }),
+        ),
+        Answer::NewToken(token) => new_token(token),
+        Answer::WhoAmI(who) => who_am_i(who),
         Answer::Status(status) => server_status(status, look),
         Answer::Version(version) => format!("mini {}\n", version.version),
         Answer::Done(done) => outcome(done),
@@ -167,6 +182,22 @@ pub fn megabytes(bytes: u64) -> String {
     if tenths < 100 { format!("{}.{}", tenths / 10, tenths % 10) } else { (tenths / 10).to_string() }
 }
 
+fn who_am_i(who: &WhoAmI) -> String {
+    let proof = match (&who.fingerprint, &who.token) {
+        (Some(fingerprint), _) => fingerprint.to_string(),
+        (None, Some(id)) => format!("API key {id}"),
+        (None, None) => "the server's own socket".into(),
+    };
+    format!("{} ({}, {}) by {proof}\n", who.name, who.role, apps_of(who.apps.as_deref()))
+}
+
+/// The key stands alone in the last line, for `tail -n 1`.
+fn new_token(new: &NewToken) -> String {
+    let end = new.expires_at.map_or_else(String::new, |at| format!(", until {at}"));
+    let reach = apps_of(new.apps.as_deref());
+    format!("Created API key `{}` ({}, {reach}{end}). Keep it now, it is not shown again:\n{}\n", new.name, new.role, new.token.expose())
+}
+
 fn outcome(done: &Done) -> String {
     let next = done.next.iter().map(|line| format!("  {line}\n"));
     std::iter::once(format!("{}\n", done.message)).chain(next).collect()
@@ -186,6 +217,12 @@ fn or_dash(value: Option<impl ToString>) -> String {
 
 fn ago(stamp: Option<Stamp>) -> String {
     stamp.map_or_else(|| "-".into(), |stamp| format!("{} ago", span(stamp.age())))
+}
+
+/// Tells when something ends, or that it has.
+fn end_of(stamp: Stamp) -> String {
+    let ahead = stamp.ahead();
+    if ahead.is_zero() { format!("expired {} ago", span(stamp.age())) } else { format!("in {}", span(ahead)) }
 }
 
 /// Names a length of time by its largest unit: `45s`, `12m`, `3h`, `9d`.

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::{AppName, ConfigName, KeyName, Role, Version};
+use crate::model::{AppName, ConfigName, KeyName, Lifetime, Role, Version};
 
 /// A command of the server. No variant holds a path: files are opened by the client, every other door takes `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
@@ -132,6 +132,30 @@ pub enum Command {
         /// Its name or SHA256:… fingerprint
         key: String,
     },
+    /// List the API keys
+    #[command(name = "tokens")]
+    Tokens,
+    /// Make an API key for the HTTP API; it is shown once
+    #[command(name = "tokens:create")]
+    TokensCreate {
+        /// Name for the API key
+        name: KeyName,
+        /// What the API key may do: admin, deploy or view
+        #[arg(long, default_value_t = Role::Deploy)]
+        role: Role,
+        /// An app that the API key reaches; left out, all of them
+        #[arg(long = "app", value_name = "APP")]
+        apps: Vec<AppName>,
+        /// How long it is good for, as 90d, 12h or 30m; left out, until it is revoked
+        #[arg(long, value_name = "TIME")]
+        expires: Option<Lifetime>,
+    },
+    /// Take an API key's access away, from what it has running too
+    #[command(name = "tokens:revoke")]
+    TokensRevoke {
+        /// Its name or id
+        token: String,
+    },
     /// Show who you are to this server
     #[command(name = "whoami")]
     Whoami,
@@ -184,7 +208,13 @@ impl Command {
             | Command::Rebuild { app, .. }
             | Command::AppsDestroy { app, .. } => Need::App(app.clone(), Role::Deploy),
             Command::AppsCreate { .. } => Need::AllApps(Role::Deploy),
-            Command::Keys | Command::KeysAdd { .. } | Command::KeysRemove { .. } | Command::Status => Need::Host,
+            Command::Keys
+            | Command::KeysAdd { .. }
+            | Command::KeysRemove { .. }
+            | Command::Tokens
+            | Command::TokensCreate { .. }
+            | Command::TokensRevoke { .. }
+            | Command::Status => Need::Host,
         }
     }
 

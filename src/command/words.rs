@@ -24,6 +24,9 @@ const ALIASES: &[(&str, &str)] = &[
     ("ps:rebuild", "rebuild"),
     ("config:show", "config"),
     ("keys:list", "keys"),
+    ("tokens:list", "tokens"),
+    ("tokens:add", "tokens:create"),
+    ("tokens:remove", "tokens:revoke"),
     ("ssh-keys", "keys"),
     ("ssh-keys:add", "keys:add"),
     ("ssh-keys:remove", "keys:remove"),
@@ -32,7 +35,8 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 /// Words whose first argument is an app, so that `-a APP` may stand anywhere.
-const WITHOUT_APP: &[&str] = &["apps", "keys", "keys:add", "keys:remove", "whoami", "status", "version", "help"];
+const WITHOUT_APP: &[&str] =
+    &["apps", "keys", "keys:add", "keys:remove", "tokens", "tokens:create", "tokens:revoke", "whoami", "status", "version", "help"];
 
 #[derive(Parser)]
 #[command(
@@ -216,6 +220,7 @@ mod tests {
             ("keys:add anna - --app blog --role view", "keys add anna - --role view --app blog"),
             ("logs blog -f -n 5", "logs -fn5 -a blog"),
             ("logs blog --follow", "logs blog -t"),
+            ("tokens:create ci --app blog --expires 90d", "tokens create ci --expires 90d --app blog"),
             ("rebuild blog", "ps:rebuild blog"),
             ("config blog --show", "config:show blog --show"),
         ];

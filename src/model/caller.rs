@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppId, Fingerprint};
+use super::{AppId, Fingerprint, TokenId};
 use crate::error::{Error, Result};
 
 /// What a key may do; each role includes the ones before it.
@@ -30,12 +30,14 @@ pub enum Scope {
 }
 
 /// By which door and proof the caller came.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// The private unix socket; the peer's uid is the server's own or 0.
     Socket,
     /// A public key that *signed* this session.
     Key(Fingerprint),
+    /// An API key that came with this call.
+    Token(TokenId),
 }
 
 /// An authenticated caller. Doors make it after the proof, rooms below only read it.

@@ -32,6 +32,11 @@ pub struct ImageId(String);
 #[serde(try_from = "String", into = "String")]
 pub struct ContainerId(String);
 
+/// The public half of an API key: 8 letters and digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TokenId(String);
+
 fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
@@ -124,4 +129,5 @@ checked_id! {
     CommitId: "a commit id", |text| is_hex(text, 40);
     ImageId: "an image id", |text| text.strip_prefix("sha256:").is_some_and(|hex| is_hex(hex, 64));
     ContainerId: "a container id", |text| is_hex(text, 64);
+    TokenId: "an API key's id", |text| text.len() == 8 && text.bytes().all(|b| b.is_ascii_alphanumeric());
 }

@@ -38,6 +38,18 @@ impl Stamp {
         Ok(Stamp(i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).unwrap_or_default()))
     }
 
+    /// Returns the moment that comes `length` after now.
+    #[must_use]
+    pub fn after(length: Duration) -> Self {
+        Stamp(Self::now().0.saturating_add(i64::try_from(length.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// Returns how far ahead this is; zero for the past.
+    #[must_use]
+    pub fn ahead(self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0 - Self::now().0).unwrap_or(0))
+    }
+
     /// Returns how long ago this was; zero for the future.
     #[must_use]
     pub fn age(self) -> Duration {

@@ -15,7 +15,30 @@ enum Admitted {
 
 impl Platform {
     /// Serves a git service for the repository that the client named; returns the exit code after its last byte.
+    ///
+    /// A key that is taken away meanwhile is a client that has left.
     pub async fn git(&self, caller: &Caller, service: GitService, repository: &str, mut io: GitIo) -> u32 {
+        let visit = match self.visit(caller).await {
+            Ok(visit) => visit,
+            Err(err) => {
+                io.tell(&err).await;
+                return err.exit_code().into();
+            }
+        };
+        let Some(visit) = visit else { return Box::pin(self.serve_git(caller, service, repository, io)).await };
+        io.gone = io.gone.child_token();
+        let gone = io.gone.clone();
+        let mut served = Box::pin(self.serve_git(caller, service, repository, io));
+        tokio::select! {
+            biased;
+            code = &mut served => return code,
+            why = visit.end() => tracing::info!(caller.name = %caller.name, %why, "a git client is cut"),
+        }
+        gone.cancel();
+        served.await
+    }
+
+    async fn serve_git(&self, caller: &Caller, service: GitService, repository: &str, mut io: GitIo) -> u32 {
         let served = match self.admit(caller, service, repository).await {
             Ok(Admitted::Fetch(app)) => self.rooms().git.upload_pack(&app, io).await,
             Ok(Admitted::Push(target)) => self.deployer.push(target, &caller.name, io).await,

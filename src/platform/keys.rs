@@ -49,10 +49,7 @@ impl Platform {
                 key.comment().parse().map_err(|_| Error::usage("the key's comment is no name for it").hint("give one: keys:add NAME"))?
             }
         };
-        let scope = self.scope_of(permit, apps).await?;
-        if role == Role::Admin && scope != Scope::All {
-            return Err(Error::usage("an admin reaches all apps").hint("leave --app out, or give the role deploy or view"));
-        }
+        let scope = self.scope_of(permit, role, apps).await?;
         let reach =
             if scope == Scope::All { "all apps".to_owned() } else { apps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") };
         let message = format!("Added key `{name}` ({role}, {reach}): {}.", key.fingerprint());
@@ -62,21 +59,24 @@ impl Platform {
 
     pub(super) async fn remove_key(&self, _permit: &Permit, key: &str) -> Result<Reply> {
         let removed = self.rooms().store.remove_key(key.to_owned()).await?;
+        self.visits.end(&Origin::Key(removed.fingerprint.clone()));
         let message = format!("Removed key `{}`.", removed.name);
         Ok(Reply::Value(Answer::Done(Done { message, app: None, next: Vec::new() })))
     }
 
     pub(super) async fn who_am_i(&self, permit: &Permit) -> Result<Reply> {
         let caller = permit.caller();
-        let fingerprint = match &caller.origin {
-            Origin::Key(fingerprint) => Some(fingerprint.clone()),
-            Origin::Socket => None,
+        let (fingerprint, token) = match caller.origin.clone() {
+            Origin::Key(fingerprint) => (Some(fingerprint), None),
+            Origin::Token(id) => (None, Some(id)),
+            Origin::Socket => (None, None),
         };
         let apps = self.names_of(&caller.scope).await?;
-        Ok(Reply::Value(Answer::WhoAmI(WhoAmI { name: caller.name.clone(), role: caller.role, apps, fingerprint })))
+        Ok(Reply::Value(Answer::WhoAmI(WhoAmI { name: caller.name.clone(), role: caller.role, apps, fingerprint, token })))
     }
 
-    async fn scope_of(&self, permit: &Permit, apps: &[AppName]) -> Result<Scope> {
+    /// Finds the apps that a new key is to reach; none named is all.
+    pub(super) async fn scope_of(&self, permit: &Permit, role: Role, apps: &[AppName]) -> Result<Scope> {
         if apps.is_empty() {
             return Ok(Scope::All);
         }
@@ -84,10 +84,13 @@ impl Platform {
         for name in apps {
             ids.insert(self.reachable(permit.caller(), name).await?.id);
         }
+        if role == Role::Admin {
+            return Err(Error::usage("an admin reaches all apps").hint("leave --app out, or give the role deploy or view"));
+        }
         Ok(Scope::Only(ids))
     }
 
-    async fn names_of(&self, scope: &Scope) -> Result<Option<Vec<AppName>>> {
+    pub(super) async fn names_of(&self, scope: &Scope) -> Result<Option<Vec<AppName>>> {
         match scope {
             Scope::All => Ok(None),
             Scope::Only(ids) => {

@@ -9,6 +9,8 @@ mod order;
 mod permit;
 mod releases;
 mod status;
+mod tokens;
+mod visits;
 
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use crate::error::Result;
 use crate::model::{Caller, Fingerprint, Origin, Stamp};
 
 pub use status::ServerFacts;
+pub use tokens::Bearer;
 
 /// The desk; a cheap clone.
 #[derive(Clone)]
@@ -25,6 +28,7 @@ pub struct Platform {
     deployer: Deployer,
     facts: Arc<ServerFacts>,
     started_at: Stamp,
+    visits: Arc<visits::Visits>,
 }
 
 // === impl Platform ===
@@ -32,7 +36,7 @@ pub struct Platform {
 impl Platform {
     #[must_use]
     pub fn new(deployer: Deployer, facts: ServerFacts) -> Self {
-        Platform { deployer, facts: Arc::new(facts), started_at: Stamp::now() }
+        Platform { deployer, facts: Arc::new(facts), started_at: Stamp::now(), visits: Arc::default() }
     }
 
     fn rooms(&self) -> &Rooms {
@@ -50,8 +54,24 @@ impl Platform {
         self.rooms().store.touch_key(key.clone()).await
     }
 
-    /// Checks what the command needs, then does it.
-    pub async fn run(&self, caller: &Caller, call: Call) -> Result<Reply> {
+    /// Checks what the command needs, then does it. A key that is taken away or expires ends the call, its reply's stream too.
+    pub async fn run(&self, caller: &Caller, mut call: Call) -> Result<Reply> {
+        let Some(visit) = self.visit(caller).await? else { return Box::pin(self.obey(caller, call)).await };
+        call.cancelled = call.cancelled.child_token();
+        let cancelled = call.cancelled.clone();
+        let reply = tokio::select! {
+            // The work first: who removes the own key is told so.
+            biased;
+            reply = Box::pin(self.obey(caller, call)) => reply?,
+            why = visit.end() => {
+                cancelled.cancel();
+                return Err(why);
+            }
+        };
+        Ok(self.for_the_visit(visit, cancelled, reply))
+    }
+
+    async fn obey(&self, caller: &Caller, call: Call) -> Result<Reply> {
         let Call { command, input, cancelled, .. } = call;
         let permit = self.permit(caller, &command.needs()).await?;
         match command {
@@ -72,6 +92,9 @@ impl Platform {
             Command::Keys => self.list_keys(&permit).await,
             Command::KeysAdd { name, role, apps, .. } => self.add_key(&permit, name, role, &apps, input).await,
             Command::KeysRemove { key } => self.remove_key(&permit, &key).await,
+            Command::Tokens => self.list_tokens(&permit).await,
+            Command::TokensCreate { name, role, apps, expires } => self.create_token(&permit, name, role, &apps, expires).await,
+            Command::TokensRevoke { token } => self.revoke_token(&permit, &token).await,
             Command::Whoami => self.who_am_i(&permit).await,
             Command::Status => self.status(&permit).await,
             Command::Version => Ok(Self::version(&permit)),

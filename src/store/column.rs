@@ -8,7 +8,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRe
 use crate::error::Error;
 use crate::model::{
     AppId, AppName, CommitId, ConfigName, ContainerId, Fingerprint, ImageId, InstanceId, KeyName, ReleaseKind, ReleaseState, Role, Stage,
-    Stamp, Version,
+    Stamp, TokenId, Version,
 };
 
 /// A container's address, written with dots.
@@ -37,7 +37,7 @@ macro_rules! text_columns {
     )+};
 }
 
-text_columns!(AppId, AppName, CommitId, ConfigName, ContainerId, Fingerprint, ImageId, InstanceId, KeyName);
+text_columns!(AppId, AppName, CommitId, ConfigName, ContainerId, Fingerprint, ImageId, InstanceId, KeyName, TokenId);
 text_columns!(ReleaseKind, ReleaseState, Stage);
 
 impl ToSql for Role {

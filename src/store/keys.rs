@@ -1,16 +1,14 @@
 //! Keys that may log in, and the memory of those that were removed.
 
-use std::collections::BTreeSet;
-
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::Store;
+use super::{Store, scopes};
 use crate::error::{Error, Result};
-use crate::model::{AppId, Fingerprint, KeyName, PublicKey, Role, Scope, Stamp};
+use crate::model::{Fingerprint, KeyName, PublicKey, Role, Scope, Stamp};
 
 const COLUMNS: &str = "fingerprint, name, role, scoped, line, added_at, last_used_at";
-/// `last_used_at` is for people: it costs at most one disk sync a key in this time.
-const TOUCH_MILLIS: i64 = 60_000;
+/// The apps of scoped keys.
+const APPS: scopes::Table = scopes::Table { name: "key_apps", owner: "fingerprint" };
 
 /// One key that may log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,16 +81,7 @@ impl Store {
 
     /// Notes that a key logged in, at most once a minute.
     pub async fn touch_key(&self, fingerprint: Fingerprint) -> Result<()> {
-        self.write(move |conn, _| {
-            let now = Stamp::now();
-            conn.execute(
-                "UPDATE keys SET last_used_at = ?2
-                 WHERE fingerprint = ?1 AND (last_used_at IS NULL OR abs(?2 - last_used_at) >= ?3)",
-                params![fingerprint, now, TOUCH_MILLIS],
-            )?;
-            Ok(())
-        })
-        .await
+        self.write(move |conn, _| scopes::touch(conn, "keys", "fingerprint", &fingerprint)).await
     }
 
     /// Adds a key from a file of admin keys unless it is there or was removed; its name comes from its comment.
@@ -127,12 +116,7 @@ fn add(conn: &Connection, new: &NewKey) -> Result<Key> {
         "INSERT INTO keys (fingerprint, name, role, scoped, line, added_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![fingerprint, new.name, new.role, new.scope != Scope::All, new.key.to_line(), Stamp::now()],
     )?;
-    if let Scope::Only(apps) = &new.scope {
-        for id in apps {
-            super::apps::app(conn, id)?;
-            conn.execute("INSERT INTO key_apps (fingerprint, app) VALUES (?1, ?2)", params![fingerprint, id])?;
-        }
-    }
+    APPS.write(conn, &fingerprint, &new.scope)?;
     find(conn, fingerprint.as_str())?.ok_or_else(|| Error::failed("the key was not kept"))
 }
 
@@ -165,12 +149,11 @@ fn find(conn: &Connection, wanted: &str) -> Result<Option<Key>> {
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Key> {
-    let scoped: bool = row.get("scoped")?;
     Ok(Key {
         fingerprint: row.get("fingerprint")?,
         name: row.get("name")?,
         role: row.get("role")?,
-        scope: if scoped { Scope::Only(BTreeSet::new()) } else { Scope::All },
+        scope: scopes::unfilled(row)?,
         line: row.get("line")?,
         added_at: row.get("added_at")?,
         last_used_at: row.get("last_used_at")?,
@@ -179,10 +162,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Key> {
 
 /// Fills the apps of a scoped key in.
 fn with_scope(conn: &Connection, mut key: Key) -> Result<Key> {
-    if let Scope::Only(apps) = &mut key.scope {
-        let mut query = conn.prepare_cached("SELECT app FROM key_apps WHERE fingerprint = ?1")?;
-        *apps = query.query_map([&key.fingerprint], |row| row.get::<_, AppId>(0))?.collect::<rusqlite::Result<_>>()?;
-    }
+    APPS.fill(conn, &key.fingerprint, &mut key.scope)?;
     Ok(key)
 }
 
@@ -204,6 +184,7 @@ mod tests {
     use super::super::trial::*;
     use super::*;
     use crate::error::Kind;
+    use crate::model::AppId;
 
     #[tokio::test]
     async fn a_key_is_found_as_it_was_added() {

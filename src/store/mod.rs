@@ -10,8 +10,10 @@ mod images;
 mod keys;
 mod releases;
 mod schema;
+mod scopes;
 mod seal;
 mod switch;
+mod tokens;
 
 #[cfg(test)]
 mod trial;
@@ -31,6 +33,7 @@ pub use deploys::{Deploy, DeployId, NewDeploy};
 pub use keys::{Admission, Key, NewKey};
 pub use releases::{NewRelease, Release};
 pub use switch::GoLive;
+pub use tokens::{IssuedToken, NewToken};
 
 /// The server's state; clones are cheap and share one connection.
 ///
