@@ -31,8 +31,8 @@ pub(super) struct AppBody {
 
 struct Held {
     link: Box<Link>,
-    lease: Lease,
-    pool: Arc<Pool>,
+    /// Where both go after the last byte; the API has neither.
+    app: Option<(Lease, Arc<Pool>)>,
 }
 
 // === impl AnswerBody ===
@@ -44,7 +44,16 @@ impl AnswerBody {
 
     /// Wraps an app's body; `link` goes back to `pool` and the lease is dropped after the last byte.
     pub(super) fn app(incoming: Incoming, link: Box<Link>, lease: Lease, pool: Arc<Pool>) -> Self {
-        let mut body = AppBody { incoming, held: Some(Held { link, lease, pool }), fault: None };
+        Self::held(incoming, Held { link, app: Some((lease, pool)) })
+    }
+
+    /// Wraps an answer of the API; `link` is closed after the last byte, or when the client has left.
+    pub(super) fn api(incoming: Incoming, link: Box<Link>) -> Self {
+        Self::held(incoming, Held { link, app: None })
+    }
+
+    fn held(incoming: Incoming, held: Held) -> Self {
+        let mut body = AppBody { incoming, held: Some(held), fault: None };
         if body.incoming.is_end_stream() {
             body.end();
             return AnswerBody::Empty;
@@ -117,16 +126,16 @@ impl AppBody {
     }
 
     fn end(&mut self) {
-        if let Some(Held { link, lease, pool }) = self.held.take() {
+        if let Some(Held { link, app: Some((lease, pool)) }) = self.held.take() {
             lease.counters().answered();
             pool.put(&lease, link);
         }
     }
 
     fn cut(&mut self, err: &hyper::Error) {
-        if let Some(held) = self.held.take() {
-            held.lease.counters().failed();
-            tracing::debug!(app.name = %held.lease.app(), error = %err, "the app cut its answer");
+        if let Some(Held { app: Some((lease, _)), .. }) = self.held.take() {
+            lease.counters().failed();
+            tracing::debug!(app.name = %lease.app(), error = %err, "the app cut its answer");
         }
     }
 }

@@ -8,19 +8,19 @@ use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::http::uri::{PathAndQuery, Uri};
 use hyper::upgrade::OnUpgrade;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Request, Response, StatusCode, Version};
 
 use super::answer::AnswerBody;
 use super::headers;
 use super::pages::{self, Reader};
-use super::rules::{self, Plan, Refusal, Verdict};
+use super::rules::{self, Plan, Verdict};
 use super::upload::{UploadBody, UploadWatch};
 use super::upstream::{Failure, Link};
-use super::{Client, Shared, tunnel};
+use super::{Client, Shared, api, tunnel};
 use crate::route::{Lease, Target};
 
 /// What the app said, or why it said nothing.
-enum Outcome {
+pub(super) enum Outcome {
     Answer(Response<Incoming>, Box<Link>),
     Client(StatusCode),
     App(Failure),
@@ -50,7 +50,7 @@ pub(super) async fn answer(shared: Arc<Shared>, client: Arc<Client>, request: Re
             counters.failed();
             pages::down(reader, &app, "nothing was deployed yet")
         }
-        Target::Bare => welcome(reader, &head),
+        Target::Api => api::answer(&shared, head, body, &plan, &client).await,
         Target::None => pages::unknown_host(reader, &plan.host),
     };
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS && (plan.closes || shared.stopping.is_cancelled()) {
@@ -58,11 +58,6 @@ pub(super) async fn answer(shared: Arc<Shared>, client: Arc<Client>, request: Re
     }
     tracing::debug!(http.method = %method, http.host = %plan.host, http.status = answer.status().as_u16(), "answered");
     answer
-}
-
-fn welcome(reader: Reader, head: &Parts) -> Response<AnswerBody> {
-    let is_home = head.uri.path() == "/" && [Method::GET, Method::HEAD].contains(&head.method);
-    if is_home { pages::welcome(reader) } else { pages::no_such_page(reader) }
 }
 
 async fn forward(
@@ -79,21 +74,25 @@ async fn forward(
     if plan.is_websocket {
         headers::set_websocket(&mut head.headers);
     }
-    let (body, upload) = if body.is_end_stream() {
-        (UploadBody::none(), None)
-    } else {
-        let (body, upload) = UploadBody::new(body, shared.limits.progress, Arc::clone(client));
-        (body, Some(upload))
-    };
+    let (body, upload) = upload(shared, body, client);
     match exchange(shared, &lease, head, body, upload.as_deref(), plan).await {
         Outcome::Answer(answer, link) => deliver(shared, lease, answer, link, upgrade, reader),
-        Outcome::Client(status) => pages::refused(reader, &Refusal { status, why: "its body ended early, was malformed or did not come" }),
+        Outcome::Client(status) => pages::cut_upload(reader, status),
         Outcome::App(failure) => {
             lease.counters().failed();
             tracing::debug!(app.name = %lease.app(), release.version = %lease.version(), error = %failure, "no answer");
             failure_page(reader, &lease, &failure)
         }
     }
+}
+
+/// Wraps a client's body, if there is one, and returns what the waiting side sees of it.
+pub(super) fn upload(shared: &Shared, body: Incoming, client: &Arc<Client>) -> (UploadBody, Option<Arc<UploadWatch>>) {
+    if body.is_end_stream() {
+        return (UploadBody::none(), None);
+    }
+    let (body, upload) = UploadBody::new(body, shared.limits.progress, Arc::clone(client));
+    (body, Some(upload))
 }
 
 /// Sends the request, on a connection that stands if there is one.
@@ -122,11 +121,11 @@ async fn exchange(shared: &Shared, lease: &Lease, head: Parts, body: UploadBody,
     }
 }
 
-fn fault(failure: Failure, upload: Option<&UploadWatch>) -> Outcome {
+pub(super) fn fault(failure: Failure, upload: Option<&UploadWatch>) -> Outcome {
     upload.and_then(UploadWatch::client_fault).map_or(Outcome::App(failure), Outcome::Client)
 }
 
-fn outgoing(head: Parts, body: UploadBody) -> Request<UploadBody> {
+pub(super) fn outgoing(head: Parts, body: UploadBody) -> Request<UploadBody> {
     let path = head.uri.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
     let mut request = Request::new(body);
     *request.method_mut() = head.method;

@@ -2,6 +2,7 @@
 
 mod accept;
 mod answer;
+mod api;
 mod exchange;
 mod headers;
 mod io;
@@ -25,13 +26,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::model::{AppId, limits};
-use crate::route::Routes;
+use crate::route::{Doorway, Routes};
 use pool::Pool;
 
 /// A reverse proxy over a routing table. It serves one listener; a clone serves another with the same table.
 #[derive(Clone)]
 pub struct Proxy {
     routes: Routes,
+    doorway: Option<Doorway>,
     limits: Limits,
 }
 
@@ -49,6 +51,8 @@ struct Limits {
 /// What the connections of one listener share.
 struct Shared {
     routes: Routes,
+    /// The way to the API, for requests to the server itself.
+    doorway: Option<Doorway>,
     limits: Limits,
     pool: Arc<Pool>,
     /// Connections and tunnels.
@@ -82,7 +86,13 @@ impl Proxy {
             idle: limits::UPSTREAM_IDLE,
             grace: limits::SHUTDOWN_GRACE,
         };
-        Proxy { routes, limits }
+        Proxy { routes, doorway: None, limits }
+    }
+
+    /// Lets requests to the server itself through to the API.
+    #[must_use]
+    pub fn with_api(self, doorway: Doorway) -> Proxy {
+        Proxy { doorway: Some(doorway), ..self }
     }
 
     /// Serves `listener` until `shutdown`: then stops accepting, closes tunnels and idle connections, lets requests finish for at
@@ -99,6 +109,7 @@ impl Shared {
         Shared {
             pool: Arc::new(Pool::new(proxy.limits.idle)),
             routes: proxy.routes,
+            doorway: proxy.doorway,
             limits: proxy.limits,
             tasks: TaskTracker::new(),
             stopping,

@@ -51,6 +51,23 @@ pub(super) fn refused(reader: Reader, refusal: &Refusal) -> Response<AnswerBody>
     answer
 }
 
+/// The client did not send the body that it owed.
+pub(super) fn cut_upload(reader: Reader, status: StatusCode) -> Response<AnswerBody> {
+    refused(reader, &Refusal { status, why: "its body ended early, was malformed or did not come" })
+}
+
+/// The API takes no requests now, because the server starts or stops: 503, in the API's own form (RFC 9457).
+pub(super) fn api_is_away() -> Response<AnswerBody> {
+    let problem = "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"mini is restarting\",\
+                   \"kind\":\"unavailable\",\"code\":1,\"hint\":\"try again in a moment\"}\n";
+    let mut answer = Response::new(AnswerBody::own(Bytes::from_static(problem.as_bytes())));
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+    answer
+}
+
 /// The app is there and takes no requests now: 503.
 pub(super) fn down(reader: Reader, app: &AppName, reason: &str) -> Response<AnswerBody> {
     let mut answer = page(reader, StatusCode::SERVICE_UNAVAILABLE, "Not available", &format!("The app {app} is down: {reason}."));

@@ -31,7 +31,7 @@ pub(super) async fn relay(client: OnUpgrade, link: Box<Link>, lease: Lease, stop
 
 async fn relay_bytes(client: OnUpgrade, link: Box<Link>) {
     let Some((mut client, from_client)) = hand_over(client).await else { return };
-    let (mut app, from_app) = link.into_stream();
+    let (mut app, from_app) = link.into_wire();
     let early = async {
         app.write_all(&from_client).await?;
         client.write_all(&from_app).await?;

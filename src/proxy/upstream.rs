@@ -1,4 +1,4 @@
-//! One connection to an app. It has no task: whoever waits for its answer moves it, and dropping it hangs up.
+//! One connection to an app, or to the API. It has no task: whoever waits for its answer moves it, and dropping it hangs up.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,10 +12,11 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::io::UpstreamIo;
+use super::io::{UpstreamIo, Wire};
 use super::keepalive::watch_peer;
 use super::upload::{UploadBody, UploadWatch};
 
@@ -25,6 +26,9 @@ pub(super) struct Link {
     wire: Connection<TokioIo<UpstreamIo>, UploadBody>,
     is_finished: bool,
 }
+
+/// For those whose answer may take any time.
+pub(super) const NO_LIMIT: Duration = Duration::MAX;
 
 /// Why there is no answer of the app.
 pub(super) enum Failure {
@@ -53,7 +57,16 @@ impl Link {
     pub(super) async fn open(address: SocketAddr, deadline: Duration) -> Result<Box<Link>, Failure> {
         let stream = timeout(deadline, TcpStream::connect(address)).await.map_err(|_| Failure::Late)?.map_err(Failure::Refused)?;
         watch_peer(&stream).map_err(Failure::Refused)?;
-        let io = TokioIo::new(UpstreamIo::new(stream));
+        Self::over(Wire::Tcp(stream)).await
+    }
+
+    /// Takes a stream through the doorway.
+    pub(super) async fn through(stream: DuplexStream) -> Result<Box<Link>, Failure> {
+        Self::over(Wire::Doorway(stream)).await
+    }
+
+    async fn over(wire: Wire) -> Result<Box<Link>, Failure> {
+        let io = TokioIo::new(UpstreamIo::new(wire));
         let (sender, wire) = Builder::new().handshake(io).await.map_err(|err| Failure::Cut(err, None))?;
         Ok(Box::new(Link { sender, wire, is_finished: false }))
     }
@@ -100,9 +113,9 @@ impl Link {
     }
 
     /// Takes the socket back after a 101, with the bytes that were already read from it.
-    pub(super) fn into_stream(self) -> (TcpStream, Bytes) {
+    pub(super) fn into_wire(self) -> (Wire, Bytes) {
         let parts = self.wire.into_parts();
-        (parts.io.into_inner().into_stream(), parts.read_buf)
+        (parts.io.into_inner().into_wire(), parts.read_buf)
     }
 }
 

@@ -1,10 +1,12 @@
 //! Which app answers a host: a table that the proxy reads and only `deploy` switches. Data only.
 
+mod doorway;
 mod host;
 mod release;
 mod table;
 mod zone;
 
+pub use doorway::{Arrivals, Doorway};
 pub use host::HostName;
 pub use release::{Drained, Lease, Release, Traffic, TrafficCounters};
 pub use table::{Routes, Target};

@@ -19,8 +19,8 @@ pub enum Target {
     Down { app: AppName, reason: Arc<str>, counters: Arc<TrafficCounters> },
     /// The app is there and nothing was deployed yet.
     NoRelease { app: AppName, counters: Arc<TrafficCounters> },
-    /// The server's own address.
-    Bare,
+    /// The server itself: its bare address, or the label `mini`.
+    Api,
     /// Nothing of ours.
     None,
 }
@@ -70,7 +70,7 @@ impl Routes {
     #[must_use]
     pub fn lookup(&self, host: &HostName) -> Target {
         match place(host, self.shared.domain.as_deref()) {
-            Place::Bare => Target::Bare,
+            Place::Bare => Target::Api,
             Place::Elsewhere => Target::None,
             Place::App(label) => self.shared.table.load().get(label).map_or(Target::None, Entry::target),
         }

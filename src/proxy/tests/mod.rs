@@ -1,6 +1,7 @@
 //! The proxy over real sockets: raw clients in front, raw apps behind, all on loopback and bounded in time.
 
 mod answers;
+mod doorway;
 mod lifecycle;
 mod misbehaviour;
 mod streams;
@@ -20,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Limits, Proxy};
 use crate::model::{AppId, Version};
-use crate::route::{Drained, Lease, Release, Routes, Traffic};
+use crate::route::{Doorway, Drained, Lease, Release, Routes, Traffic};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -51,9 +52,14 @@ impl Rig {
     }
 
     async fn start_with(change: impl FnOnce(&mut Limits)) -> Rig {
+        Self::start_before(None, change).await
+    }
+
+    /// Starts a proxy before whatever takes streams in behind `doorway`.
+    async fn start_before(doorway: Option<Doorway>, change: impl FnOnce(&mut Limits)) -> Rig {
         let (routes, id) = (Routes::new(None).unwrap(), AppId::random());
         routes.add_app("blog".parse().unwrap(), id.clone());
-        let mut proxy = Proxy::new(routes.clone());
+        let mut proxy = Proxy { doorway, ..Proxy::new(routes.clone()) };
         change(&mut proxy.limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());

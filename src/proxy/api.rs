@@ -1,0 +1,68 @@
+//! Requests to the server itself: the welcome page, and what goes through the doorway to the API.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Method, Response};
+use tokio::time::timeout;
+
+use super::answer::AnswerBody;
+use super::exchange::{self, Outcome};
+use super::headers::{self, X_REQUEST_ID};
+use super::pages::{self, Reader};
+use super::rules::Plan;
+use super::upstream::{Failure, Link, NO_LIMIT};
+use super::{Client, Shared};
+use crate::route::Doorway;
+
+/// Answers a request for the bare address.
+pub(super) async fn answer(shared: &Arc<Shared>, head: Parts, body: Incoming, plan: &Plan, client: &Arc<Client>) -> Response<AnswerBody> {
+    let reader = Reader::of(&head.headers);
+    let path = head.uri.path();
+    if path == "/" && [Method::GET, Method::HEAD].contains(&head.method) {
+        return pages::welcome(reader);
+    }
+    match &shared.doorway {
+        Some(doorway) if path == "/v1" || path.starts_with("/v1/") => forward(shared, doorway, head, body, plan, client).await,
+        _ => pages::no_such_page(reader),
+    }
+}
+
+async fn forward(
+    shared: &Arc<Shared>,
+    doorway: &Doorway,
+    mut head: Parts,
+    body: Incoming,
+    plan: &Plan,
+    client: &Arc<Client>,
+) -> Response<AnswerBody> {
+    let reader = Reader::of(&head.headers);
+    headers::to_upstream(&mut head.headers, &plan.host, client.ends, || shared.request_id());
+    let id = head.headers.get(&X_REQUEST_ID).cloned();
+    let (body, upload) = exchange::upload(shared, body, client);
+    let request = exchange::outgoing(head, body);
+    let work = async {
+        let arrival = timeout(shared.limits.connect, doorway.connect()).await.map_err(|_| Failure::Late)?;
+        let mut link = Link::through(arrival.map_err(Failure::Refused)?).await?;
+        // A build may say nothing for minutes before its answer; what is owed meanwhile is the client's own body.
+        let answer = link.send(request, upload.as_deref(), NO_LIMIT).await?;
+        Ok((answer, link))
+    };
+    let outcome =
+        work.await.map_or_else(|failure| exchange::fault(failure, upload.as_deref()), |(answer, link)| Outcome::Answer(answer, link));
+    match outcome {
+        Outcome::Answer(answer, link) => {
+            let (mut head, body) = answer.into_parts();
+            headers::to_client(&mut head.headers);
+            Response::from_parts(head, AnswerBody::api(body, link))
+        }
+        Outcome::Client(status) => pages::cut_upload(reader, status),
+        Outcome::App(failure) => {
+            tracing::debug!(error = %failure, "the API did not answer");
+            let mut page = pages::api_is_away();
+            page.headers_mut().extend(id.map(|id| (X_REQUEST_ID, id)));
+            page
+        }
+    }
+}
