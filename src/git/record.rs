@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::repos::Receiving;
 use super::{Git, TreeId, fast_import, program, quarantine};
 use crate::error::{Error, Result};
+use crate::model::limits::MIB;
 use crate::model::{AppId, CommitId};
 use crate::source::Context;
 
@@ -29,8 +30,11 @@ const SETTINGS: &[&str] = &[
     "core.bigFileThreshold=1m",
     // Always a pack: one file to make durable, not thousands.
     "fastimport.unpackLimit=0",
-    "pack.compression=1",
 ];
+
+/// git compresses some 40 MiB a second. What is larger than this is media and archives, which have been compressed before: a deploy of
+/// them need not wait for the little that is to be gained.
+const MAX_COMPRESSED_BYTES: u64 = 64 * MIB;
 
 /// A commit to be made.
 #[derive(Clone, Debug)]
@@ -64,7 +68,7 @@ impl Git {
         let receiving = self.receiving(app);
         let folder = quarantine::make(&repo).and_then(|folder| scratch(folder.path()).map(|()| folder)).map_err(not_recorded)?;
         let (theirs, ours) = io::pipe().map_err(not_recorded)?;
-        let mut command = self.fast_import(&repo, folder.path());
+        let mut command = self.fast_import(&repo, folder.path(), source.bytes());
         let git = command.stdin(theirs).spawn().map_err(not_recorded)?;
         // It holds git's end of the pipe: without git there must be none.
         drop(command);
@@ -78,11 +82,12 @@ impl Git {
         Ok(Recorded { commit, tree, repo, folder, _receiving: receiving })
     }
 
-    fn fast_import(&self, repo: &Path, folder: &Path) -> Command {
+    fn fast_import(&self, repo: &Path, folder: &Path, bytes: u64) -> Command {
         let mut command = Command::new("git");
         for setting in program::settings(repo, &self.inner.hooks).iter().map(OsStr::new).chain(SETTINGS.iter().map(OsStr::new)) {
             command.arg("-c").arg(setting);
         }
+        command.arg("-c").arg(format!("pack.compression={}", u8::from(bytes <= MAX_COMPRESSED_BYTES)));
         // Deltas are sought between files that come in a row: here those are strangers.
         command.args(["fast-import", "--quiet", "--done", "--depth=0"]).current_dir(folder);
         command.env_clear().envs(program::environment(&self.inner.search_path, &self.inner.hooks));

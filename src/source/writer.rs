@@ -171,7 +171,8 @@ impl ContextWriter {
         self.budget.check(self.spent)?;
         self.names_bytes += path.len();
         if self.names_bytes > MAX_NAMES_BYTES {
-            return Err(Error::failed(format!("the names in the source come to more than {} MiB", MAX_NAMES_BYTES >> 20)));
+            return Err(Error::failed(format!("the names in the source come to more than {} MiB", MAX_NAMES_BYTES >> 20))
+                .hint("keep generated files and dependencies out of it"));
         }
         self.seen.insert(path.to_vec(), what);
         Ok(())

@@ -155,10 +155,12 @@ fn bombs_are_stopped_by_what_they_unfold_to() {
     let large = |count: usize, below: &str| {
         (0..count).fold(Maker::gnu(), |tar, number| tar.file(&format!("{below}{number}"), vec![7; 15 << 20])).end()
     };
+    // In members, because packing takes its time in a test.
+    let zeros = [gzip(&Maker::gnu().large_file("0", 20 << 20).bytes()), gzip(&vec![0; 256 << 10]).repeat(80)].concat();
     let too_many = "the source has more than 1000 files and folders";
     let too_large = "the source is larger than 40 MiB";
 
-    assert_eq!(attempt(&gzip(&Maker::gnu().file("0", vec![0; 17 << 20]).end())), "the archive unfolds to more than 200 times its size");
+    assert_eq!(attempt(&zeros), "the archive unfolds to more than 200 times its size");
     assert_eq!(attempt(&gzip(&files(1100, ""))), too_many);
     assert_eq!(attempt(&files(300, "/a/b/c/d/e")), too_many, "folders that are only named count");
     assert_eq!(attempt(&files(1, "/b/c/d/e/f/g/h/i/j")), "the source has folders more than 8 deep");
@@ -166,6 +168,17 @@ fn bombs_are_stopped_by_what_they_unfold_to() {
     assert_eq!(attempt(&large(3, ".git/")), too_large, "what is left out counts");
     assert_eq!(attempt(&Maker::gnu().large_file("x", 33 << 20).bytes()), "`x` is 33 MiB; one file may have 32 MiB");
     assert_eq!(attempt(&Maker::gnu().large_file("x", 8 << 60).bytes()), too_large);
+}
+
+#[test]
+fn names_cannot_fill_the_memory() {
+    let long = |number: usize| format!("{}/{number}", ["n".repeat(250).as_str(); 15].join("/"));
+    let many = (0..9_000).fold(Maker::ustar(), |tar, number| tar.pax(&[("path", long(number).as_bytes())]).file("x", "")).end();
+    let tmp = TempDir::new().unwrap();
+
+    let err = respooled(&many, tmp.path()).unwrap_err();
+
+    assert_eq!(err.sentence(), "the names in the source come to more than 32 MiB");
 }
 
 #[test]
@@ -207,6 +220,32 @@ fn damage_and_garbage_are_told_apart() {
     assert_eq!(attempt(&gzip(&gzip(&Maker::gnu().file("a", inner).end()))), NO_TAR);
     assert_eq!(attempt(b"PK\x03\x04rest"), "the archive is packed with zip; mini takes tar and tar.gz");
     assert_eq!(attempt(b"\xfd7zXZ\0rest"), "the archive is packed with xz; mini takes tar and tar.gz");
+}
+
+/// A cheap fuzzer: whatever is bent, the answer is a sentence or a sound context, and nothing stays.
+#[test]
+fn bent_archives_are_answered() {
+    let good = Maker::gnu().pax(&[("path", b"a/b"), ("size", b"3")]).file("x", "123").link("l", "a").folder("d").file("._x", APPLE_DOUBLE);
+    let good = good.file(".dockerignore", "d").end();
+    let mut state = 1_u64;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+
+    for _ in 0..300 {
+        let mut bent = good.clone();
+        for _ in 0..=next(3) {
+            let at = next(bent.len());
+            bent[at] = [0, 0xff, b'/', b'7', b'.'][next(5)];
+        }
+        // Most would end at the checksum.
+        for block in bent.chunks_exact_mut(512).filter(|block| block[0] != 0) {
+            let sum: u32 = block.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) }).sum();
+            block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        }
+        attempt(&bent);
+    }
 }
 
 #[test]
