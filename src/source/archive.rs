@@ -196,7 +196,8 @@ fn check_target(path: &[u8], target: &[u8]) -> Result<()> {
     let mut names = target.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
     let ups = names.by_ref().take_while(|name| *name == b"..").count();
     if target.starts_with(b"/") || ups > depth || names.any(|name| name == b"..") {
-        return Err(refused(path, &format!("it links to `{}`, which may be outside of it", shown(target))));
+        let why = format!("it links to `{}`, which may be outside of it", shown(target));
+        return Err(refused(path, &why).hint("link to it as `../name`, without a way back, or leave the link out"));
     }
     Ok(())
 }

@@ -21,6 +21,9 @@ const FREE_BYTES: u64 = 16 * MIB;
 /// What an entry may cost besides its content: its header, its padding, long names.
 const ENTRY_BYTES: u64 = 2 * KIB;
 
+/// All of a tar is in such blocks.
+const BLOCK_BYTES: u64 = 512;
+
 const BUFFER_BYTES: usize = 128 << 10;
 
 /// How archives that are no tar begin, and what packs them.
@@ -131,7 +134,9 @@ impl Meter {
 
     /// The same for a reader who had not come to the end mark yet.
     pub(super) fn explain_before_end(&self, otherwise: Error) -> Error {
-        self.explain(if self.is_at_end.get() { cut() } else { otherwise })
+        // What has not even a header is more likely another file than a cut one.
+        let is_cut = self.is_at_end.get() && self.unpacked.get() >= BLOCK_BYTES;
+        self.explain(if is_cut { cut() } else { otherwise })
     }
 
     /// Tells whether the archive was read to its last byte.
