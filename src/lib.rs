@@ -1,12 +1,13 @@
 //! The map of `mini`: one room per module, imports point down only (`tests/layers.rs` holds it).
 //!
 //! A push walks `ssh` → `platform` → `deploy` → `git`, `build`, `engine`, `store`, `route`;
-//! a request walks `proxy` → `route`; a word walks `ssh` or `socket` → `platform`.
+//! a request walks `proxy` → `route`; a word walks `ssh`, `api` or `socket` → `platform`.
 
 // L5
 pub mod server;
 
 // L4: doors translate one outside language and decide nothing.
+pub mod api;
 pub mod cli;
 pub mod proxy;
 pub mod socket;

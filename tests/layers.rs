@@ -22,10 +22,11 @@ fn map() -> Vec<(&'static str, Vec<&'static str>)> {
         ("platform", below(&[L0, L1, &["deploy"]])),
         ("care", below(&[L0, L1, &["deploy"]])),
         ("ssh", below(&[L0, &["platform"]])),
+        ("api", below(&[L0, &["platform"]])),
         ("socket", below(&[L0, &["platform"]])),
         ("proxy", vec!["error", "model", "route"]),
         ("cli", vec!["error", "model", "command", "config"]),
-        ("server", below(&[L0, L1, &["deploy", "platform", "care", "ssh", "socket", "proxy"]])),
+        ("server", below(&[L0, L1, &["deploy", "platform", "care", "ssh", "api", "socket", "proxy"]])),
     ];
     map.extend(L1.iter().map(|room| (*room, L0.to_vec())));
     map
@@ -37,8 +38,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("git2", &["git"]),
     ("russh", &["ssh"]),
     ("rusqlite", &["store"]),
-    ("hyper", &["proxy", "engine"]),
-    ("hyper_util", &["proxy", "engine"]),
+    ("hyper", &["proxy", "engine", "api"]),
+    ("hyper_util", &["proxy", "engine", "api"]),
+    ("form_urlencoded", &["api"]),
     ("ssh_key", &["model"]),
     ("clap", &["command", "config", "server"]),
     ("tar", &["source"]),

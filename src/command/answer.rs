@@ -158,6 +158,20 @@ pub struct ServerStatus {
     pub warnings: Vec<String>,
 }
 
+/// What a server says of itself to anybody: enough to find its other door and to know it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerHello {
+    /// `mini`
+    pub name: String,
+    pub version: String,
+    /// The version of the frame protocol over ssh and the private socket.
+    pub protocol: u32,
+    /// `host:port`
+    pub ssh: String,
+    /// The public host key in one line. To be believed only when it came over https or ssh.
+    pub host_key: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionInfo {
     pub version: String,

@@ -50,7 +50,7 @@ pub fn vocabulary() -> Vec<WordInfo> {
         .map(|word| WordInfo {
             name: word.get_name().to_owned(),
             help: word.get_about().map(ToString::to_string).unwrap_or_default(),
-            reads_input: Command::READERS.contains(&word.get_name()),
+            reads_input: Command::may_read_input(word.get_name()),
             arguments: arguments(word).map(info).collect(),
         })
         .collect()

@@ -15,8 +15,8 @@ pub mod wire;
 mod words;
 
 pub use answer::{
-    Answer, AppDetails, AppRow, ConfigRow, Done, Entry, KeyRow, NewToken, ProcessRow, ReleaseRow, ServerStatus, TokenRow, VersionInfo,
-    WhoAmI,
+    Answer, AppDetails, AppRow, ConfigRow, Done, Entry, KeyRow, NewToken, ProcessRow, ReleaseRow, ServerHello, ServerStatus, TokenRow,
+    VersionInfo, WhoAmI,
 };
 pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};
 pub use call::{Attached, Call, End, EndError, Event, Input, Lines, LogRecord, Output, Released, Reply, Resizes, Terminal};
@@ -25,4 +25,4 @@ pub use git_io::{GitIo, GitService};
 pub use look::Look;
 pub use render::{megabytes, render_answer, render_error, render_event};
 pub use vocabulary::{Assignment, Command, Need};
-pub use words::{Asked, parse_words};
+pub use words::{Asked, known_word, parse_words};

@@ -219,7 +219,25 @@ impl Command {
     }
 
     /// The words that may read an input; whether a command does is for [`Command::reads_input`] to say.
-    pub(super) const READERS: &[&str] = &["config:set", "keys:add"];
+    const READERS: &[&str] = &["config:set", "keys:add"];
+
+    /// Tells whether commands of this word may read an input, whatever their arguments are.
+    #[must_use]
+    pub fn may_read_input(word: &str) -> bool {
+        Self::READERS.contains(&word)
+    }
+
+    /// Tells whether the reply goes on until its reader leaves.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        matches!(self, Command::Logs { follow: true, .. })
+    }
+
+    /// Tells whether the command speaks with its caller's terminal or pipes while it runs: no word does yet.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        false
+    }
 
     /// Tells whether the command reads the session's input.
     #[must_use]

@@ -144,8 +144,8 @@ fn help_of(words: Option<&[String]>) -> Result<String> {
     }
 }
 
-/// Returns the word itself, or the one of ours that it is an alias of.
-pub(super) fn known_word(word: &str) -> Result<String> {
+/// Returns the word itself, or the one of ours that it is an alias of. Errors: `UnknownCommand`, with the nearest words.
+pub fn known_word(word: &str) -> Result<String> {
     let ours = ALIASES.iter().find(|(alias, _)| *alias == word).map_or(word, |(_, ours)| ours);
     if is_known(ours) { Ok(ours.to_owned()) } else { Err(unknown(word)) }
 }

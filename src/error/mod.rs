@@ -1,4 +1,4 @@
-//! An error has a kind, a sentence, a hint and a cause; kinds map to exit codes here and nowhere else.
+//! An error has a kind, a sentence, a hint and a cause; kinds map to exit codes and HTTP statuses here and nowhere else.
 
 use std::fmt;
 
@@ -46,6 +46,20 @@ impl Kind {
             Kind::UnknownCommand => 127,
             Kind::Locked => 75,
             Kind::Setup => 78,
+        }
+    }
+
+    /// Returns the HTTP status of this kind (RFC 9110 §15).
+    #[must_use]
+    pub fn http_status(self) -> u16 {
+        match self {
+            Kind::Usage => 400,
+            Kind::NotAllowed => 403,
+            Kind::NotFound | Kind::UnknownCommand => 404,
+            Kind::Busy => 409,
+            Kind::Failed => 422,
+            Kind::Unavailable => 503,
+            Kind::Setup | Kind::Locked => 500,
         }
     }
 }

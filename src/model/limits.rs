@@ -88,6 +88,15 @@ pub const MAX_AUTH_ATTEMPTS: usize = 6;
 /// The longest command line taken over SSH.
 pub const MAX_COMMAND_BYTES: usize = 128 << 10;
 
+// API.
+/// The longest JSON body; an input that is the body itself is bounded by the word that reads it.
+pub const MAX_JSON_BYTES: usize = 1 << 20;
+/// Calls open at once; log followers are most of them.
+pub const API_CALLS: usize = 512;
+/// Wrong API keys that one address may send within this time.
+pub const TOKEN_FAILURES: u32 = 20;
+pub const TOKEN_FAILURES_TIME: Duration = Duration::from_mins(1);
+
 // Proxy.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_mins(1);

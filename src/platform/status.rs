@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use super::Platform;
 use super::permit::Permit;
-use crate::command::{Answer, Entry, Reply, ServerStatus, VersionInfo};
+use crate::command::wire::PROTOCOL;
+use crate::command::{Answer, Entry, Reply, ServerHello, ServerStatus, VersionInfo};
 use crate::error::Result;
 use crate::git::GitProgram;
 use crate::model::AppName;
@@ -14,7 +15,10 @@ use crate::model::AppName;
 pub struct ServerFacts {
     pub ssh: SocketAddr,
     pub http: SocketAddr,
+    /// The host key's fingerprint.
     pub host_key: String,
+    /// The public host key in one line.
+    pub host_key_line: String,
 }
 
 // === impl ServerFacts ===
@@ -31,6 +35,21 @@ impl ServerFacts {
 }
 
 impl Platform {
+    /// Says which server this is. `host` is the name by which it was reached: it counts unless the settings know a public one.
+    #[must_use]
+    pub fn hello(&self, host: Option<&str>) -> ServerHello {
+        let settings = &self.rooms().settings;
+        let has_public_name = settings.domain.is_some() || settings.public_ip.is_some();
+        let host = host.filter(|_| !has_public_name).map_or_else(|| settings.public_host(), str::to_owned);
+        ServerHello {
+            name: "mini".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: PROTOCOL,
+            ssh: format!("{host}:{}", self.facts.ssh.port()),
+            host_key: self.facts.host_key_line.clone(),
+        }
+    }
+
     pub(super) async fn status(&self, _permit: &Permit) -> Result<Reply> {
         let rooms = self.rooms();
         let mut warnings = Vec::new();

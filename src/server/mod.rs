@@ -11,11 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::api;
 use crate::care;
 use crate::config::{DataDir, ServerArgs, Settings};
 use crate::error::{Error, Result};
 use crate::model::limits::SHUTDOWN_GRACE;
 use crate::proxy::Proxy;
+use crate::route::Doorway;
 use crate::socket;
 use crate::ssh;
 use crate::ssh::SshServer;
@@ -83,12 +85,14 @@ async fn serve(settings: Settings) -> Result<()> {
 
     let tasks = TaskTracker::new();
     let (doors, edge) = (CancellationToken::new(), CancellationToken::new());
+    let (doorway, arrivals) = Doorway::new();
     // Apps are served before anything asks the engine, which may hang.
-    tasks.spawn(Proxy::new(rooms.routes.clone()).serve(http_listener, edge.clone()));
+    tasks.spawn(Proxy::new(rooms.routes.clone()).with_api(doorway).serve(http_listener, edge.clone()));
     setup::announce(&rooms, &addresses, &host_key).await?;
     let ssh_server = SshServer::new(rooms.platform.clone(), host_key);
     let pushes = tasks.spawn(ssh_server.serve(ssh_listener, doors.clone(), SHUTDOWN_GRACE));
     let sessions = tasks.spawn(socket::serve(private, rooms.platform.clone(), doors.clone(), SHUTDOWN_GRACE));
+    let calls = tasks.spawn(api::serve(arrivals, rooms.platform.clone(), doors.clone(), SHUTDOWN_GRACE));
     tasks.spawn(care::run(rooms.deployer.clone(), doors.clone()));
     tasks.close();
     setup::say("ready");
@@ -99,7 +103,7 @@ async fn serve(settings: Settings) -> Result<()> {
         // The proxy goes on while pushes and sessions end: apps are reachable as long as anything can be.
         doors.cancel();
         rooms.deployer.stop("mini is restarting: push again");
-        let _ = tokio::join!(pushes, sessions);
+        let _ = tokio::join!(pushes, sessions, calls);
         rooms.deployer.settle(SHUTDOWN_GRACE).await;
         edge.cancel();
         tasks.wait().await;

@@ -68,7 +68,12 @@ pub async fn open(settings: Settings, data: &DataDir, addresses: &Addresses, hos
     let engine = Engine::new(store.instance().clone(), settings.engine.clone());
     let domain = settings.domain.as_deref().map(str::parse).transpose()?;
     let routes = Routes::new(domain.as_ref())?;
-    let facts = ServerFacts { ssh: addresses.ssh, http: addresses.http, host_key: host_key.fingerprint().to_string() };
+    let facts = ServerFacts {
+        ssh: addresses.ssh,
+        http: addresses.http,
+        host_key: host_key.fingerprint().to_string(),
+        host_key_line: host_key.public_line(),
+    };
     let rooms = DeployRooms { settings, store, engine, git, routes: routes.clone(), logs, http_port: addresses.http.port() };
     let deployer = Deployer::new(rooms);
     let platform = Platform::new(deployer.clone(), facts);
