@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use tokio_util::sync::CancellationToken;
+
 use super::prove::{Proven, Recipe};
 use super::turns::{Attempt, PushTurn};
 use super::{Deployer, Talk};
@@ -51,7 +53,9 @@ struct Planned {
 
 impl Deployer {
     /// Serves one `git push` and returns git's exit code, after receive-pack has ended and nothing of the push is left in the air.
-    pub async fn push(&self, target: Target, by: &str, mut io: GitIo) -> Result<u32> {
+    ///
+    /// `revoked` is cancelled when the pusher's key is taken away.
+    pub async fn push(&self, target: Target, by: &str, mut io: GitIo, revoked: CancellationToken) -> Result<u32> {
         let (id, name, app) = match target {
             Target::Existing(app) => (app.id.clone(), app.name.clone(), Some(app)),
             Target::New(name) => (AppId::random(), name, None),
@@ -84,9 +88,16 @@ impl Deployer {
             }
             std::future::pending::<()>().await;
         };
+        let key_gone = async {
+            revoked.cancelled().await;
+            // Told by the hook, as any refusal: git itself goes on to its end.
+            attempt.cancel("cancelled: your key was removed before the switch");
+            std::future::pending::<()>().await;
+        };
         let code = tokio::select! {
             code = self.rooms().git.receive_pack(&id, io, &mut push) => code,
             () = client_left => Ok(1),
+            () = key_gone => Ok(1),
             // Dropping it ends git; a client that does not read must not hold the app's releases.
             () = attempt.stalled(STORE_DEADLINE) => Ok(1),
         };

@@ -1,7 +1,11 @@
 //! The git services: who may push where, and what a first push makes.
 
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
 use super::Platform;
 use super::permit::{check_role, check_unscoped, no_such_app};
+use super::visits::LAST_WORDS;
 use crate::command::{GitIo, GitService};
 use crate::deploy::Target;
 use crate::error::{Error, Result};
@@ -16,7 +20,7 @@ enum Admitted {
 impl Platform {
     /// Serves a git service for the repository that the client named; returns the exit code after its last byte.
     ///
-    /// A key that is taken away meanwhile is a client that has left.
+    /// A key that is taken away meanwhile cancels a push before its switch; a client that does not take that in is cut.
     pub async fn git(&self, caller: &Caller, service: GitService, repository: &str, mut io: GitIo) -> u32 {
         let visit = match self.visit(caller).await {
             Ok(visit) => visit,
@@ -25,23 +29,28 @@ impl Platform {
                 return err.exit_code().into();
             }
         };
-        let Some(visit) = visit else { return Box::pin(self.serve_git(caller, service, repository, io)).await };
+        let Some(visit) = visit else { return Box::pin(self.serve_git(caller, service, repository, io, CancellationToken::new())).await };
         io.gone = io.gone.child_token();
         let gone = io.gone.clone();
-        let mut served = Box::pin(self.serve_git(caller, service, repository, io));
+        let revoked = CancellationToken::new();
+        let mut served = Box::pin(self.serve_git(caller, service, repository, io, revoked.clone()));
         tokio::select! {
             biased;
             code = &mut served => return code,
-            why = visit.end() => tracing::info!(caller.name = %caller.name, %why, "a git client is cut"),
+            why = visit.end() => tracing::info!(caller.name = %caller.name, %why, "a git client's key is gone"),
+        }
+        revoked.cancel();
+        if let Ok(code) = timeout(LAST_WORDS, &mut served).await {
+            return code;
         }
         gone.cancel();
         served.await
     }
 
-    async fn serve_git(&self, caller: &Caller, service: GitService, repository: &str, mut io: GitIo) -> u32 {
+    async fn serve_git(&self, caller: &Caller, service: GitService, repository: &str, mut io: GitIo, revoked: CancellationToken) -> u32 {
         let served = match self.admit(caller, service, repository).await {
             Ok(Admitted::Fetch(app)) => self.rooms().git.upload_pack(&app, io).await,
-            Ok(Admitted::Push(target)) => self.deployer.push(target, &caller.name, io).await,
+            Ok(Admitted::Push(target)) => self.deployer.push(target, &caller.name, io, revoked).await,
             Err(err) => {
                 tracing::info!(caller.name = %caller.name, ?err, "a git client was refused");
                 io.tell(&err).await;

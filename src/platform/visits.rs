@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::model::{Caller, Origin, Stamp};
 
 /// Work that was told to stop has this long to say how it ended.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The clock is looked at again this often: it may have been set.
 const CLOCK_CHECK: Duration = Duration::from_mins(1);
 /// Events that wait for their reader.
