@@ -5,6 +5,7 @@
 #[allow(dead_code)]
 mod harness;
 
+mod api;
 mod config;
 mod containers;
 mod crashes;
@@ -24,5 +25,6 @@ mod secrets;
 mod ship;
 mod sources;
 mod startup;
+mod tokens;
 mod traffic;
 mod words;

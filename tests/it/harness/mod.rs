@@ -1,6 +1,7 @@
 //! `Mini::start()`: a real server on free ports with an admin's key, and what a person does with it.
 
 mod docker;
+mod http;
 mod person;
 mod repo;
 
@@ -194,11 +195,7 @@ impl Mini {
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
         let mut text = Vec::new();
         stream.read_to_end(&mut text).unwrap();
-        let text = String::from_utf8_lossy(&text).into_owned();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-        let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status in {text:?}"));
-        Answer { status, head: head.to_owned(), body: if is_chunked { dechunked(body) } else { body.to_owned() } }
+        Answer::parse(&String::from_utf8_lossy(&text))
     }
 
     /// The release, commit and visible refs of an app: what a refused push must not change.
@@ -276,6 +273,16 @@ impl Mini {
         assert!(status.success(), "the server ended with {status}");
         assert!(!self.log().contains("panicked"), "the server panicked: {}", self.log());
         self.finished = true;
+    }
+}
+
+impl Answer {
+    #[track_caller]
+    fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+        let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status in {text:?}"));
+        Answer { status, head: head.to_owned(), body: if is_chunked { dechunked(body) } else { body.to_owned() } }
     }
 }
 
