@@ -102,7 +102,7 @@ impl Engine {
         self.call(removal).await
     }
 
-    fn body(&self, spec: ContainerSpec, image: &ImageInfo) -> ContainerCreateBody {
+    pub(super) fn body(&self, spec: ContainerSpec, image: &ImageInfo) -> ContainerCreateBody {
         ContainerCreateBody {
             hostname: Some(spec.app_name.to_string()),
             image: Some(spec.image.to_string()),

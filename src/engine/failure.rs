@@ -8,6 +8,8 @@ use bollard::errors::Error as Refusal;
 
 use crate::error::{Error, Kind};
 
+const ADDRESS_TAKEN: &str = "Address already in use";
+
 /// Returns the HTTP status with which the engine refused, if it was a refusal.
 pub(super) fn status(err: &Refusal) -> Option<u16> {
     match err {
@@ -23,6 +25,11 @@ pub(super) fn absent_is_none<T>(answer: Result<T, Refusal>) -> Result<Option<T>,
         Err(err) if status(&err) == Some(404) => Ok(None),
         Err(err) => Err(err),
     }
+}
+
+/// Tells whether a container could not start because another one has its address.
+pub fn is_address_taken(err: &Error) -> bool {
+    err.kind() == Kind::Busy && err.sentence().contains(ADDRESS_TAKEN)
 }
 
 /// The engine took the call and never answered.
@@ -73,7 +80,7 @@ fn refusal_kind(status: u16, message: &str) -> Kind {
     match status {
         404 => Kind::NotFound,
         409 => Kind::Busy,
-        _ if message.contains("Address already in use") => Kind::Busy,
+        _ if message.contains(ADDRESS_TAKEN) => Kind::Busy,
         _ => Kind::Failed,
     }
 }

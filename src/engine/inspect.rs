@@ -11,9 +11,10 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, WaitContainerOptio
 use futures_util::StreamExt;
 
 use super::failure::absent_is_none;
+use super::oneoff::ONE_OFF;
 use super::{Engine, label};
 use crate::error::{Error, Result};
-use crate::model::{AppId, AppName, ContainerId, Stamp, Version};
+use crate::model::{AppId, AppName, ContainerId, ImageId, Stamp, Version};
 
 /// How a container ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,10 @@ pub struct ContainerSummary {
     /// The address that mini gave it. Trust it only while `running`.
     pub address: Option<Ipv4Addr>,
     pub port: u16,
+    /// What it was made of; `None` when the engine lists it by another name.
+    pub image: Option<ImageId>,
+    /// Its output goes to a caller, and it ends with that caller's call.
+    pub attached: bool,
 }
 
 impl Engine {
@@ -131,6 +136,18 @@ fn summarise(found: Listed) -> Option<ContainerSummary> {
 // === impl ContainerSummary ===
 
 impl ContainerSummary {
+    /// Tells whether it is no part of a release: a program that somebody runs once.
+    #[must_use]
+    pub fn is_one_off(&self) -> bool {
+        self.process == ONE_OFF
+    }
+
+    /// Names its process within the app: `web.1`, `run.3`.
+    #[must_use]
+    pub fn process_name(&self) -> String {
+        format!("{}.{}", self.process, self.index)
+    }
+
     fn read(found: Listed) -> Option<Self> {
         let mut labels = found.labels?;
         Some(ContainerSummary {
@@ -141,7 +158,9 @@ impl ContainerSummary {
             version: labels.get(label::RELEASE)?.parse().ok()?,
             index: labels.get(label::INDEX)?.parse().ok()?,
             port: labels.get(label::PORT)?.parse().ok()?,
+            attached: labels.contains_key(label::ATTACHED),
             process: labels.remove(label::PROCESS)?,
+            image: found.image_id.and_then(|id| id.parse().ok()),
             running: found.state == Some(ContainerSummaryStateEnum::RUNNING),
             address: address(found.network_settings.and_then(|settings| settings.networks)),
         })

@@ -11,6 +11,8 @@ pub(super) const RELEASE: &str = "mini.release";
 pub(super) const PROCESS: &str = "mini.process";
 pub(super) const INDEX: &str = "mini.index";
 pub(super) const PORT: &str = "mini.port";
+/// Set on a one-off whose output goes to its caller.
+pub(super) const ATTACHED: &str = "mini.attached";
 
 /// Engine filters, by kind.
 pub(super) type Filters = HashMap<String, Vec<String>>;

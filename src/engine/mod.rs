@@ -3,11 +3,14 @@
 //! A release walks `build` → `network` → `container` → `probe`; what runs is told by `container::list` and `events`.
 //! The connection is lazy: an [`Engine`] exists without a Docker Engine, and every call then says so.
 
+mod attach;
 mod build;
 mod classic;
 mod container;
 mod events;
+mod exec;
 mod failure;
+mod hijack;
 mod image;
 mod inspect;
 mod label;
@@ -15,6 +18,7 @@ mod line;
 mod listening;
 mod logs;
 mod network;
+mod oneoff;
 mod probe;
 mod progress;
 mod subnet;
@@ -33,13 +37,17 @@ use crate::error::{Error, Result};
 use crate::model::InstanceId;
 use crate::model::limits::{ENGINE_ANSWER, ENGINE_CHECK};
 
+pub use attach::{Attachment, Console};
 pub use build::{BuildRequest, BuiltImage};
 pub use container::ContainerSpec;
 pub use events::EngineEvent;
+pub use exec::ExecId;
+pub use failure::is_address_taken;
 pub use image::{ImageInfo, ImageSummary};
 pub use inspect::{ContainerState, ContainerSummary, ExitState};
 pub use logs::AppLine;
 pub use network::Network;
+pub use oneoff::{Attach, ONE_OFF};
 pub use probe::{Probe, probe};
 pub use progress::BuildLine;
 
