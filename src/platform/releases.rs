@@ -5,10 +5,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Platform;
 use super::permit::Permit;
-use crate::command::{Answer, Event, ReleaseRow, Reply};
-use crate::deploy::{Change, Talk};
-use crate::error::Result;
+use crate::command::{Answer, Event, ReleaseRow, Released, Reply};
+use crate::deploy::{Change, Deployer, Talk};
+use crate::error::{Error, Result};
 use crate::model::Version;
+use crate::store::App;
 
 impl Platform {
     pub(super) async fn list_releases(&self, permit: &Permit, newest: usize) -> Result<Reply> {
@@ -40,6 +41,7 @@ impl Platform {
         let (events, lines) = mpsc::channel(64);
         let (said, mut talked) = mpsc::unbounded_channel::<String>();
         let (deployer, app, by) = (self.deployer.clone(), permit.app().clone(), permit.caller().name.clone());
+        let url = self.url_of(&app);
         self.deployer.in_background(async move {
             let talk = deployer.logged(&app.id, &Talk::new(move |line| drop(said.send(line.to_owned()))));
             let work = async {
@@ -49,13 +51,17 @@ impl Platform {
             };
             let relay = async {
                 while let Some(line) = talked.recv().await {
+                    // It is the data, and comes as such.
+                    if line.trim() == url {
+                        continue;
+                    }
                     // The reader may have left; the change decides by `cancelled`, not by this.
                     let _ = events.send(Ok(Event::Talk(line))).await;
                 }
             };
             let (result, ()) = tokio::join!(work, relay);
             let end = match result {
-                Ok(Some(version)) => Ok(Event::Say(format!("Released {version}."))),
+                Ok(Some(version)) => released(&deployer, &app, version, url.clone()).await,
                 Ok(None) => Ok(Event::Say("Done.".to_owned())),
                 Err(err) => {
                     tracing::info!(app.name = %app.name, %by, ?err, "a change was not released");
@@ -66,4 +72,11 @@ impl Platform {
         });
         Reply::Lines(lines)
     }
+}
+
+/// The outcome as data; the talk has told it to people.
+async fn released(deployer: &Deployer, app: &App, version: Version, url: String) -> Result<Event> {
+    let release = deployer.rooms().store.release(app.id.clone(), version).await?;
+    let container = release.container.ok_or_else(|| Error::failed(format!("{version} has no container")))?;
+    Ok(Event::Released(Released { app: app.name.clone(), version, url, container }))
 }

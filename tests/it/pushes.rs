@@ -31,7 +31,8 @@ fn the_same_commit_again_is_up_to_date_and_a_rebuild_releases_it_again() {
     assert_eq!(mini.state("hello"), before);
     let rebuilt = mini.anna.ssh(mini.ssh, "rebuild hello").ok();
 
-    assert_eq!(rebuilt.stdout, "Released v2.\n");
+    assert_eq!(rebuilt.stdout, format!("http://hello.localhost:{}\n", mini.http.port()));
+    assert!(rebuilt.stderr.contains("=====> Released v2 in ") && !rebuilt.stderr.contains("http://"), "said once: {rebuilt:?}");
     assert_eq!(mini.state("hello"), before.replacen("v1", "v2", 1));
     mini.finish();
 }
