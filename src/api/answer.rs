@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn lines_are_for_those_who_ask_and_for_what_never_ends() {
-        let logs = |follow| Command::Logs { app: "blog".parse().unwrap(), follow, lines: 1 };
+        let logs = |follow| Command::Logs { app: "blog".parse().unwrap(), follow, lines: 1, process: None, source: None, since: None };
         let mut headers = HeaderMap::new();
         assert_eq!(Form::of(&headers, &Command::Apps), Form::Whole);
         assert_eq!(Form::of(&headers, &logs(false)), Form::Records);

@@ -3,8 +3,9 @@
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 
+use super::selection::{LogSource, Since};
 use crate::error::{Error, Result};
-use crate::model::{AppName, ConfigName, KeyName, Lifetime, Role, Version};
+use crate::model::{AppName, ConfigName, KeyName, Lifetime, ProcessName, Role, Version};
 
 /// A command of the server. No variant holds a path: files are opened by the client, every other door takes `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
@@ -52,6 +53,39 @@ pub enum Command {
         /// How many lines to start with
         #[arg(short = 'n', long = "num", value_name = "LINES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=100_000))]
         lines: u32,
+        /// Only the lines of a process: web, web.1, run.3
+        #[arg(short = 'p', long, value_name = "PROCESS")]
+        process: Option<ProcessName>,
+        /// Only the lines of a source: app, build, release, router, mini
+        #[arg(short = 's', long, value_name = "SOURCE")]
+        source: Option<LogSource>,
+        /// Only lines since then: 90s, 30m, 1h, 2d ago, or 2026-01-31T12:00:00Z
+        #[arg(long, value_name = "WHEN")]
+        since: Option<Since>,
+    },
+    /// Run a program once, with the image and config of what is live
+    #[command(name = "run")]
+    Run {
+        app: AppName,
+        /// Start it and leave; what it prints goes to the app's logs
+        #[arg(short = 'd', long)]
+        detach: bool,
+        /// A variable for its environment, besides the app's config
+        #[arg(short = 'e', long = "env", value_name = "KEY=VALUE")]
+        env: Vec<Assignment>,
+        /// The program with its arguments, best behind --
+        #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
+        program: Vec<String>,
+    },
+    /// Start a shell, or a program, beside a process of the app that runs
+    #[command(name = "enter")]
+    Enter {
+        app: AppName,
+        /// Which process; left out, the one that serves
+        process: Option<ProcessName>,
+        /// The program with its arguments, behind --; left out, a shell
+        #[arg(last = true, value_name = "PROGRAM")]
+        program: Vec<String>,
     },
     /// List an app's config variables (values are masked)
     #[command(name = "config")]
@@ -206,6 +240,8 @@ impl Command {
             | Command::ConfigUnset { app, .. }
             | Command::Rollback { app, .. }
             | Command::Rebuild { app, .. }
+            | Command::Run { app, .. }
+            | Command::Enter { app, .. }
             | Command::AppsDestroy { app, .. } => Need::App(app.clone(), Role::Deploy),
             Command::AppsCreate { .. } => Need::AllApps(Role::Deploy),
             Command::Keys
@@ -233,20 +269,20 @@ impl Command {
         matches!(self, Command::Logs { follow: true, .. })
     }
 
-    /// Tells whether the command speaks with its caller's terminal or pipes while it runs: no word does yet.
-    #[must_use]
-    pub fn is_attached(&self) -> bool {
-        false
-    }
-
     /// Tells whether the command reads the session's input.
     #[must_use]
     pub fn reads_input(&self) -> bool {
         match self {
             Command::KeysAdd { .. } => true,
             Command::ConfigSet { assignments, .. } => assignments.iter().any(Assignment::is_from_input),
-            _ => false,
+            _ => self.is_attached(),
         }
+    }
+
+    /// Tells whether the command joins its caller with a program: what is typed and printed are the program's own.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        matches!(self, Command::Run { detach: false, .. } | Command::Enter { .. })
     }
 }
 

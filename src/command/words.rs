@@ -31,6 +31,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("ssh-keys:add", "keys:add"),
     ("ssh-keys:remove", "keys:remove"),
     ("releases:rollback", "rollback"),
+    ("ps:exec", "enter"),
     ("git:rebuild", "rebuild"),
 ];
 
@@ -117,7 +118,7 @@ fn normalise(words: &[String]) -> Vec<String> {
 }
 
 fn move_app_to_front(words: &mut Vec<String>) {
-    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let end = end_of_own(words);
     let Some(at) = words[..end].iter().position(|word| word == "-a" || word == "--app" || word.starts_with("--app=")) else { return };
     let app = match words[at].strip_prefix("--app=") {
         Some(app) => app.to_owned(),
@@ -126,6 +127,29 @@ fn move_app_to_front(words: &mut Vec<String>) {
     };
     words.remove(at);
     words.insert(1, app);
+}
+
+/// Returns where `mini`'s own words end: at `--`, and for `run` at the program, whose `-a` is its own.
+fn end_of_own(words: &[String]) -> usize {
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    if words[0] != "run" {
+        return end;
+    }
+    let (mut at, mut has_app) = (1, false);
+    while at < end {
+        match words[at].as_str() {
+            "-e" | "--env" => at += 1,
+            "-a" | "--app" => {
+                has_app = true;
+                at += 1;
+            }
+            flag if flag.starts_with('-') => has_app |= flag.starts_with("--app="),
+            _ if has_app => return at,
+            _ => has_app = true,
+        }
+        at += 1;
+    }
+    end
 }
 
 fn is_known(word: &str) -> bool {
@@ -248,6 +272,15 @@ mod tests {
             "config:set blog A",
             "rollback blog 12",
             "keys:add anna /etc/passwd",
+            "run blog",
+            "run blog --",
+            "run blog -e A ls",
+            "run blog -x ls",
+            "enter blog WEB",
+            "enter blog web.1 ls",
+            "logs blog -p Web",
+            "logs blog -s nonsense",
+            "logs blog --since yesterday",
         ] {
             let err = parse(line).unwrap_err();
             assert_eq!(err.exit_code(), 2, "`{line}`: {err}");

@@ -3,13 +3,17 @@
 //! The only writer of releases and routes. A *source* (a push, a rebuild) is built under the push turn; everything that
 //! makes a release (it, a config change, a rollback) then takes the release turn for number, start, probe and switch.
 
+mod attached;
 mod build;
 mod change;
+mod complaint;
 mod destroy;
 mod environment;
 mod explain;
 mod journal;
 mod names;
+mod oneoff;
+mod place;
 mod prove;
 mod push;
 mod ready;
@@ -17,6 +21,7 @@ mod rebuild;
 mod recover;
 mod retention;
 mod retire;
+mod roster;
 mod switch;
 mod talk;
 mod turns;
@@ -25,6 +30,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Settings;
@@ -36,9 +42,11 @@ use crate::model::{AppId, ContainerId, Stamp, Version};
 use crate::route::Routes;
 use crate::store::{App, Store};
 
+pub use attached::Entry;
 pub use change::{Change, ConfigChange};
 pub use environment::Config;
 pub use names::friendly_name;
+pub use oneoff::OneOff;
 pub use push::Target;
 pub use talk::Talk;
 
@@ -71,6 +79,9 @@ struct Inner {
     left: Mutex<Option<Vec<(AppId, Version)>>>,
     /// Counts the starts of containers, so that a log follower notices new ones.
     starts: watch::Sender<u64>,
+    roster: roster::Roster,
+    /// The server stops: what only waits, waits no more.
+    stopping: CancellationToken,
 }
 
 // === impl Deployer ===
@@ -87,13 +98,22 @@ impl Deployer {
             background: TaskTracker::new(),
             starts: watch::Sender::new(0),
             left: Mutex::default(),
+            roster: roster::Roster::default(),
+            stopping: CancellationToken::new(),
         };
         Deployer { inner: Arc::new(inner) }
     }
 
-    /// Cancels every deploy that has not begun its switch, and lets none begin.
+    /// Cancels every deploy that has not begun its switch and lets none begin; ends attached programs and followers of logs.
     pub fn stop(&self, reason: &str) {
         self.inner.turns.stop(reason);
+        self.inner.stopping.cancel();
+    }
+
+    /// Returns the token that is cancelled when the server stops.
+    #[must_use]
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.inner.stopping
     }
 
     /// Waits for background work, at most `grace`; what is left is repaired at the next start.

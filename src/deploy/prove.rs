@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::environment::{self, Config};
 use super::explain::{Sighting, seconds};
+use super::place::PLACE_TRIES;
 use super::ready::{Candidate, NotReady, Ready};
 use super::turns::{Attempt, ReleaseTurn};
 use super::{Deployer, Talk};
-use crate::engine::ContainerSpec;
+use crate::engine::{ContainerSpec, ContainerSummary, is_address_taken};
 use crate::error::{Error, Result};
 use crate::model::limits::FAILURE_LOG_LINES;
 use crate::model::{CommitId, ContainerId, ImageId, ReleaseKind, Stage, Version};
@@ -40,9 +41,6 @@ pub(super) struct Proven {
     pub traffic: Traffic,
     pub turn: ReleaseTurn,
 }
-
-/// The places in an app's network that containers may have: 1 is the gateway's.
-const OFFSETS: std::ops::Range<u32> = 2..63;
 
 /// The only process type so far.
 pub(super) const WEB: &str = "web.1";
@@ -109,32 +107,33 @@ impl Deployer {
     pub(super) async fn start(&self, recipe: &Recipe, release: &Release, port: u16) -> Result<(ContainerId, SocketAddr)> {
         let rooms = self.rooms();
         let app = &recipe.app;
-        let network = rooms.engine.ensure_network(&app.id, app.subnet.as_deref()).await?;
-        if app.subnet.as_deref() != Some(&network.subnet()) {
-            rooms.store.set_subnet(app.id.clone(), network.subnet()).await?;
-        }
-        let offset = rooms.store.take_address(app.id.clone(), OFFSETS).await?;
-        let address = u8::try_from(offset).ok().and_then(|offset| network.address(offset));
-        let address = address.ok_or_else(|| Error::failed("the app's network has no such address"))?;
-        rooms.store.set_address(app.id.clone(), release.version, address, port).await?;
+        let network = self.network_of(app).await?;
         rooms.store.advance(recipe.deploy, Stage::Starting).await?;
-        let spec = ContainerSpec {
-            name: format!("mini-{}-{}-web-1-{}", app.name, &app.id.as_str()[..6], release.version),
-            app: app.id.clone(),
-            app_name: app.name.clone(),
-            version: release.version,
-            process: "web".into(),
-            index: 1,
-            image: recipe.image.clone(),
-            env: environment::variables(&app.name, release.version, WEB, recipe.commit.as_ref(), port, &recipe.config),
-            network: network.id.clone(),
-            address,
-            port,
-            memory_bytes: None,
-            command: None,
+        let mut tries = PLACE_TRIES;
+        let (container, address) = loop {
+            let address = self.take_address(app, &network).await?;
+            rooms.store.set_address(app.id.clone(), release.version, address, port).await?;
+            let spec = ContainerSpec {
+                name: format!("mini-{}-{}-web-1-{}", app.name, &app.id.as_str()[..6], release.version),
+                app: app.id.clone(),
+                app_name: app.name.clone(),
+                version: release.version,
+                process: "web".into(),
+                index: 1,
+                image: recipe.image.clone(),
+                env: environment::variables(&app.name, release.version, WEB, recipe.commit.as_ref(), port, &recipe.config),
+                network: network.id.clone(),
+                address,
+                port,
+                memory_bytes: None,
+                command: None,
+            };
+            // On the heap: the engine's client makes large futures, and this one is inside of many.
+            match Box::pin(rooms.engine.create_and_start(spec)).await {
+                Err(err) if tries > 0 && is_address_taken(&err) => tries -= 1,
+                made => break (made?, address),
+            }
         };
-        // On the heap: the engine's client makes large futures, and this one is inside of many.
-        let container = Box::pin(rooms.engine.create_and_start(spec)).await?;
         rooms.store.set_container(app.id.clone(), release.version, container.clone()).await?;
         self.inner.starts.send_modify(|starts| *starts += 1);
         Ok((container, SocketAddr::from((address, port))))
@@ -164,7 +163,9 @@ impl Deployer {
     pub(super) async fn discard_release(&self, app: &App, version: Version) {
         match self.rooms().engine.list().await {
             Ok(containers) => {
-                for container in containers.iter().filter(|container| container.app == app.id && container.version == version) {
+                let of_release =
+                    |container: &&ContainerSummary| container.app == app.id && container.version == version && !container.is_one_off();
+                for container in containers.iter().filter(of_release) {
                     self.discard(app, version, &container.id, Duration::ZERO).await;
                 }
             }

@@ -87,6 +87,10 @@ impl Deployer {
     async fn sweep_containers(&self) -> Result<()> {
         let rooms = self.rooms();
         for container in rooms.engine.list().await? {
+            if container.is_one_off() {
+                self.sweep_one_off(container).await?;
+                continue;
+            }
             let is_over = match rooms.store.release(container.app.clone(), container.version).await {
                 Ok(release) => matches!(release.state, ReleaseState::Retired | ReleaseState::Failed),
                 Err(err) if err.kind() == Kind::NotFound => true,

@@ -19,7 +19,7 @@ use tokio::sync::broadcast;
 use crate::error::{Error, Result};
 use crate::model::AppId;
 use crate::model::limits::{ARCHIVED_LINES, LOG_SEGMENT_BYTES, LOG_SEGMENTS};
-use segment::{Segments, Shape};
+use segment::{Segments, Shape, Wanted};
 
 pub use follow::Follow;
 pub use line::{LogLine, Origin, Source};
@@ -93,7 +93,7 @@ impl Logs {
 
     /// Returns the last `n` lines by time, oldest first; an app without a log has none.
     pub async fn tail(&self, app: AppId, n: usize) -> Result<Vec<LogLine>> {
-        self.blocking(app, move |log| log.tail(n)).await
+        self.blocking(app, move |log| lock(&log.writer).tail(n, &|_| true)).await
     }
 
     /// Follows the lines appended from now on.
@@ -102,9 +102,14 @@ impl Logs {
         Follow::new(self.inner.log_of(app).followers.subscribe())
     }
 
-    /// Returns the last `n` lines and follows exactly behind them: no line is missed or seen twice.
-    pub async fn tail_and_follow(&self, app: AppId, n: usize) -> Result<(Vec<LogLine>, Follow)> {
-        self.blocking(app, move |log| log.tail_and_follow(n)).await
+    /// Returns the last `n` lines that are `wanted` and follows exactly behind them, whatever comes: no line is missed or seen twice.
+    pub async fn tail_and_follow(
+        &self,
+        app: AppId,
+        n: usize,
+        wanted: impl Fn(&LogLine) -> bool + Send + 'static,
+    ) -> Result<(Vec<LogLine>, Follow)> {
+        self.blocking(app, move |log| log.tail_and_follow(n, &wanted)).await
     }
 
     /// Removes an app's log and ends its followers; what is appended by late writers is dropped.
@@ -159,13 +164,9 @@ impl AppLog {
         lines.iter().try_for_each(|line| writer.append(line))
     }
 
-    fn tail(&self, n: usize) -> Result<Vec<LogLine>> {
-        lock(&self.writer).tail(n)
-    }
-
-    fn tail_and_follow(&self, n: usize) -> Result<(Vec<LogLine>, Follow)> {
+    fn tail_and_follow(&self, n: usize, wanted: Wanted<'_>) -> Result<(Vec<LogLine>, Follow)> {
         let writer = lock(&self.writer);
-        let lines = writer.tail(n)?;
+        let lines = writer.tail(n, wanted)?;
         Ok((lines, Follow::new(self.followers.subscribe())))
     }
 
@@ -201,9 +202,9 @@ impl Writer {
         self.segments.append(&format!("{line}\n"))
     }
 
-    fn tail(&self, n: usize) -> Result<Vec<LogLine>> {
+    fn tail(&self, n: usize, wanted: Wanted<'_>) -> Result<Vec<LogLine>> {
         // What a container said is archived when it goes, behind younger lines of mini's own.
-        let lines = self.segments.tail(n.saturating_add(ARCHIVED_LINES));
+        let lines = self.segments.tail(n.saturating_add(ARCHIVED_LINES), wanted);
         let lines = lines.map_err(|err| Error::unavailable("the app's log cannot be read").because(err))?;
         Ok(merge(vec![lines], n))
     }

@@ -24,6 +24,9 @@ pub(super) struct Segments {
     current: Option<Current>,
 }
 
+/// Tells which lines somebody asked for.
+pub(super) type Wanted<'a> = &'a dyn Fn(&LogLine) -> bool;
+
 struct Current {
     number: u64,
     file: File,
@@ -54,14 +57,14 @@ impl Segments {
         Ok(())
     }
 
-    /// Returns the last `n` lines, oldest first; what is no line, or is gone meanwhile, is skipped.
-    pub fn tail(&self, n: usize) -> Result<Vec<LogLine>> {
+    /// Returns the last `n` lines that are `wanted`, oldest first; what is no line, or is gone meanwhile, is skipped.
+    pub fn tail(&self, n: usize, wanted: Wanted<'_>) -> Result<Vec<LogLine>> {
         let mut newest_first = Vec::new();
         for number in numbers(&self.dir)?.into_iter().rev() {
             if newest_first.len() >= n {
                 break;
             }
-            match last_lines(&path_of(&self.dir, number), n - newest_first.len()) {
+            match last_lines(&path_of(&self.dir, number), n - newest_first.len(), wanted) {
                 Ok(lines) => newest_first.extend(lines.into_iter().rev()),
                 Err(err) if err.kind() == ErrorKind::NotFound => {}
                 Err(err) => return Err(err),
@@ -140,8 +143,8 @@ fn write_whole(current: &mut Current, bytes: &[u8]) -> Result<()> {
     written
 }
 
-/// Returns the last `n` lines of one file, oldest first.
-fn last_lines(path: &Path, n: usize) -> Result<Vec<LogLine>> {
+/// Returns the last `n` wanted lines of one file, oldest first.
+fn last_lines(path: &Path, n: usize, wanted: Wanted<'_>) -> Result<Vec<LogLine>> {
     let mut file = File::open(path)?;
     let size_bytes = file.metadata()?.len();
     let mut window = FIRST_WINDOW_BYTES;
@@ -150,7 +153,7 @@ fn last_lines(path: &Path, n: usize) -> Result<Vec<LogLine>> {
         file.seek(SeekFrom::Start(from))?;
         let mut bytes = Vec::new();
         (&file).take(size_bytes - from).read_to_end(&mut bytes)?;
-        let mut lines = parse(&bytes, from > 0);
+        let mut lines = parse(&bytes, from > 0, wanted);
         if lines.len() >= n || from == 0 {
             return Ok(lines.split_off(lines.len().saturating_sub(n)));
         }
@@ -159,8 +162,8 @@ fn last_lines(path: &Path, n: usize) -> Result<Vec<LogLine>> {
 }
 
 /// Parses whole lines: what stands behind the last newline is cut, and so is the first line of a window.
-fn parse(bytes: &[u8], starts_within: bool) -> Vec<LogLine> {
+fn parse(bytes: &[u8], starts_within: bool, wanted: Wanted<'_>) -> Vec<LogLine> {
     let end = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
     let lines = bytes[..end].split(|byte| *byte == b'\n').skip(usize::from(starts_within));
-    lines.filter_map(|line| std::str::from_utf8(line).ok()?.parse().ok()).collect()
+    lines.filter_map(|line| std::str::from_utf8(line).ok()?.parse().ok()).filter(|line| wanted(line)).collect()
 }

@@ -133,7 +133,7 @@ async fn a_tail_joins_its_follower_without_a_gap() {
 
     let reader = async {
         tokio::task::yield_now().await;
-        trial.logs.tail_and_follow(trial.app.clone(), 100).await.unwrap()
+        trial.logs.tail_and_follow(trial.app.clone(), 100, |_| true).await.unwrap()
     };
     let ((), (tail, follow)) = tokio::join!(writer, reader);
 
@@ -142,6 +142,21 @@ async fn a_tail_joins_its_follower_without_a_gap() {
     seen.extend(texts(&rest));
     let expected: Vec<String> = std::iter::once("past".to_owned()).chain((0..20).map(|number| number.to_string())).collect();
     assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn a_tail_counts_only_what_is_wanted_over_all_segments() {
+    let trial = Trial::new();
+    let rare = |number: i64| LogLine::new(Stamp::from_millis(number), Source::mini("build"), &number.to_string());
+    let lines = (0..60).map(|number| if number % 20 == 7 { rare(number) } else { line("often") }).collect();
+    trial.logs.append_all(trial.app.clone(), lines).await.unwrap();
+
+    let wanted = |line: &LogLine| line.source.process() == "build";
+    let (two, _) = trial.logs.tail_and_follow(trial.app.clone(), 2, wanted).await.unwrap();
+    let (none, _) = trial.logs.tail_and_follow(trial.app.clone(), 2, |_| false).await.unwrap();
+
+    assert_eq!(texts(&two), ["27", "47"]);
+    assert!(none.is_empty());
 }
 
 #[tokio::test]

@@ -63,6 +63,8 @@ pub const ENGINE_CHECK: Duration = Duration::from_secs(5);
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 pub const DEFAULT_PORT: u16 = 5000;
 pub const PIDS_LIMIT: i64 = 512;
+/// Programs of one app that `run` started and that run at once; an app's network has 61 addresses.
+pub const MAX_ONE_OFFS: usize = 20;
 /// Container log files kept by the engine's `local` driver.
 pub const ENGINE_LOG_SIZE: &str = "10m";
 pub const ENGINE_LOG_FILES: &str = "3";

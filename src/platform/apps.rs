@@ -4,12 +4,15 @@ use super::Platform;
 use super::permit::Permit;
 use crate::command::{Answer, AppDetails, AppRow, Done, ProcessRow, Reply};
 use crate::deploy::friendly_name;
+use crate::engine::{ContainerState, ContainerSummary};
 use crate::error::{Error, Kind, Result};
 use crate::model::{AppId, AppName};
 use crate::store::{App, Release};
 
 /// How often a made-up name may be taken before somebody should choose.
 const NAME_TRIES: usize = 20;
+
+const NO_ADDRESS: &str = "-";
 
 /// The state of an app whose container cannot be asked about.
 const UNKNOWN: &str = "unknown: the engine does not answer";
@@ -112,14 +115,19 @@ impl Platform {
 
     pub(super) async fn processes(&self, permit: &Permit) -> Result<Reply> {
         let app = permit.app();
-        let mut rows = Vec::new();
+        let (mut rows, mut one_offs) = (Vec::new(), Vec::new());
         self.rooms().engine.check().await?;
         for container in self.rooms().engine.list().await?.into_iter().filter(|container| container.app == app.id) {
             let Some(state) = self.rooms().engine.inspect(&container.id).await? else { continue };
+            if container.is_one_off() {
+                one_offs.push(one_off_row(container, &state));
+                continue;
+            }
             let release = self.rooms().store.release(app.id.clone(), container.version).await?;
-            let place = release.address.zip(release.port).map_or_else(|| "-".to_owned(), |(address, port)| format!("{address}:{port}"));
+            let place =
+                release.address.zip(release.port).map_or_else(|| NO_ADDRESS.to_owned(), |(address, port)| format!("{address}:{port}"));
             rows.push(ProcessRow {
-                process: format!("{}.{}", container.process, container.index),
+                process: container.process_name(),
                 release: container.version,
                 state: process_state(state.running, state.restarting, &release),
                 since: state.started_at,
@@ -129,6 +137,7 @@ impl Platform {
             });
         }
         rows.sort_by_key(|row| std::cmp::Reverse(row.release));
+        rows.append(&mut one_offs);
         Ok(Reply::Value(Answer::Processes(rows)))
     }
 
@@ -152,6 +161,19 @@ impl Platform {
 
     fn git_url(&self, name: &AppName) -> String {
         self.facts.git_url(&self.rooms().settings.public_host(), name)
+    }
+}
+
+/// Nothing is asked of a one-off, so nobody needs to know where it is.
+fn one_off_row(container: ContainerSummary, state: &ContainerState) -> ProcessRow {
+    ProcessRow {
+        process: container.process_name(),
+        release: container.version,
+        state: if state.running { "running" } else { "ended" }.into(),
+        since: state.started_at,
+        container: container.id,
+        address: NO_ADDRESS.into(),
+        restarts: 0,
     }
 }
 

@@ -10,23 +10,30 @@ use tokio_util::sync::CancellationToken;
 use super::Platform;
 use super::order::in_order;
 use super::permit::Permit;
-use crate::command::{Event, LogRecord, Reply};
+use crate::command::{Event, LogRecord, LogSource, Reply, Selection};
 use crate::deploy::Deployer;
 use crate::engine::{AppLine, ContainerSummary};
-use crate::error::Result;
-use crate::logs::{Follow, LogLine, Source, merge};
+use crate::error::{Error, Result};
+use crate::logs::{Follow, LogLine, Origin, Source, merge};
 use crate::model::{AppId, ContainerId, Stamp};
 
 type Events = mpsc::Sender<Result<Event>>;
 
 impl Platform {
-    pub(super) async fn logs(&self, permit: &Permit, follow: bool, lines: usize, cancelled: CancellationToken) -> Result<Reply> {
-        let app = permit.app().id.clone();
-        let follower = Follower::new(self.deployer.clone(), app);
+    pub(super) async fn logs(
+        &self,
+        permit: &Permit,
+        follow: bool,
+        lines: usize,
+        selection: Selection,
+        cancelled: CancellationToken,
+    ) -> Result<Reply> {
+        let follower = Follower { deployer: self.deployer.clone(), app: permit.app().id.clone(), selection };
         // What comes is listened to before what was is read, so that no line falls between.
         let starts = follower.deployer.starts();
         let Past { told, last, mini_said } = follower.past(lines).await?;
         let (events, reader) = mpsc::channel(256);
+        let stopping = self.deployer.stopping().clone();
         self.deployer.in_background(async move {
             let work = async {
                 for line in told {
@@ -40,6 +47,10 @@ impl Platform {
                 () = work => {}
                 () = cancelled.cancelled() => {}
                 () = events.closed() => {}
+                () = stopping.cancelled() => {
+                    let err = Error::unavailable("mini is restarting: the logs go on after it").hint("ask again in a moment");
+                    let _ = events.send(Err(err)).await;
+                }
             }
         });
         Ok(Reply::Lines(reader))
@@ -50,6 +61,7 @@ impl Platform {
 struct Follower {
     deployer: Deployer,
     app: AppId,
+    selection: Selection,
 }
 
 /// What was said, and from where a follower goes on: each line is in one of them.
@@ -74,29 +86,31 @@ struct Mark {
 // === impl Follower ===
 
 impl Follower {
-    fn new(deployer: Deployer, app: AppId) -> Self {
-        Follower { deployer, app }
-    }
-
-    /// Returns the last `lines` lines of everything, and from where to go on.
+    /// Returns the last `lines` lines of all that is asked for, and from where to go on.
     async fn past(&self, lines: usize) -> Result<Past> {
         let rooms = self.deployer.rooms();
         let (mut last, mut told) = (Last::new(), Vec::new());
         for container in self.containers().await {
             let lines = rooms.engine.tail(&container.id, lines.max(1)).await.unwrap_or_default();
             last.insert(container.id.clone(), Mark::behind(&lines));
-            told.push(lines.into_iter().map(|line| of_container(&container, &line)).collect::<Vec<_>>());
+            let lines = lines.into_iter().map(|line| of_container(&container, &line));
+            told.push(lines.filter(|line| wants(&self.selection, line)).collect::<Vec<_>>());
         }
         // Read after the containers, or one that is retired meanwhile would be in neither; so it may be in both.
-        let (mut kept, mini_said) = rooms.logs.tail_and_follow(self.app.clone(), lines).await?;
+        let selection = self.selection.clone();
+        let wanted = move |line: &LogLine| wants(&selection, line);
+        let (mut kept, mini_said) = rooms.logs.tail_and_follow(self.app.clone(), lines, wanted).await?;
         let told_live: HashSet<String> = told.iter().flatten().map(ToString::to_string).collect();
         kept.retain(|line| !told_live.contains(&line.to_string()));
         told.insert(0, kept);
         Ok(Past { told: merge(told, lines), last, mini_said })
     }
 
-    /// Without an engine there are the segments: better than nothing.
+    /// Lists the containers whose lines are asked for. Without an engine there are the segments: better than nothing.
     async fn containers(&self) -> Vec<ContainerSummary> {
+        if matches!(self.selection.source, Some(source) if source != LogSource::App) {
+            return Vec::new();
+        }
         let engine = &self.deployer.rooms().engine;
         let listed = match engine.check().await {
             Ok(_) => engine.list().await,
@@ -106,7 +120,11 @@ impl Follower {
             tracing::warn!(?err, "the engine's logs cannot be read");
             Vec::new()
         });
-        all.into_iter().filter(|container| container.app == self.app).collect()
+        // What an attached program prints is its caller's.
+        let is_wanted = |container: &ContainerSummary| {
+            container.app == self.app && !container.attached && self.selection.wants_app(&container.process_name())
+        };
+        all.into_iter().filter(is_wanted).collect()
     }
 
     /// Sends what comes, by its time, until the reader leaves or the app is destroyed.
@@ -136,7 +154,8 @@ impl Follower {
             loop {
                 tokio::select! {
                     line = mini_said.next() => match line {
-                        Some(line) => drop(arrive.send(line).await),
+                        Some(line) if wants(&self.selection, &line) => drop(arrive.send(line).await),
+                        Some(_) => {}
                         None => return,
                     },
                     _ = starts.changed() => break,
@@ -203,7 +222,15 @@ async fn read_container(deployer: Deployer, container: ContainerSummary, mut rea
 const REOPEN_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
 
 fn of_container(container: &ContainerSummary, line: &AppLine) -> LogLine {
-    LogLine::new(line.at, Source::app(&format!("{}.{}", container.process, container.index)), &line.text)
+    LogLine::new(line.at, Source::app(&container.process_name()), &line.text)
+}
+
+fn wants(selection: &Selection, line: &LogLine) -> bool {
+    let is_wanted = match line.source.origin {
+        Origin::App => selection.wants_app(line.source.process()),
+        Origin::Mini => selection.wants_mini(line.source.process()),
+    };
+    is_wanted && selection.since.is_none_or(|since| line.at >= since)
 }
 
 async fn send(events: &Events, line: LogLine) {

@@ -8,14 +8,16 @@ mod logs;
 mod order;
 mod permit;
 mod releases;
+mod run;
 mod status;
 mod tokens;
 mod visits;
 
 use std::sync::Arc;
 
-use crate::command::{Call, Command, Reply};
+use crate::command::{Call, Command, Reply, Selection, Since};
 use crate::deploy::{Deployer, Rooms};
+use crate::engine::Console;
 use crate::error::Result;
 use crate::model::{Caller, Fingerprint, Origin, Stamp};
 
@@ -72,7 +74,7 @@ impl Platform {
     }
 
     async fn obey(&self, caller: &Caller, call: Call) -> Result<Reply> {
-        let Call { command, input, cancelled, .. } = call;
+        let Call { command, input, terminal, resizes, cancelled } = call;
         let permit = self.permit(caller, &command.needs()).await?;
         match command {
             Command::Apps => self.list_apps(&permit).await,
@@ -81,7 +83,17 @@ impl Platform {
             Command::AppsSet { options, .. } => self.set_app(&permit, &options).await,
             Command::AppsDestroy { confirm, .. } => self.destroy_app(&permit, confirm.as_ref()).await,
             Command::Ps { .. } => self.processes(&permit).await,
-            Command::Logs { follow, lines, .. } => self.logs(&permit, follow, lines as usize, cancelled).await,
+            Command::Logs { follow, lines, process, source, since, .. } => {
+                let selection = Selection { process, source, since: since.map(Since::moment) };
+                self.logs(&permit, follow, lines as usize, selection, cancelled).await
+            }
+            Command::Run { detach: true, program, env, .. } => self.run_detached(&permit, program, env).await,
+            Command::Run { program, env, .. } => {
+                self.run_program(&permit, program, env, Console { input, terminal, resizes }, cancelled).await
+            }
+            Command::Enter { process, program, .. } => {
+                self.enter(&permit, process, program, Console { input, terminal, resizes }, cancelled).await
+            }
             Command::Config { show, .. } => self.list_config(&permit, show).await,
             Command::ConfigGet { name, .. } => self.get_config(&permit, &name).await,
             Command::ConfigSet { assignments, .. } => self.set_config(&permit, assignments, input, cancelled).await,

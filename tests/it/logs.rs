@@ -270,6 +270,116 @@ fn terminal_escapes_and_forged_lines_of_an_app_do_not_reach_a_terminal() {
 }
 
 #[test]
+fn lines_are_chosen_by_source_process_and_time_before_they_are_counted() {
+    let (mini, repo) = with_app();
+    let lines = |words: &str| -> Vec<String> { mini.anna.ssh(mini.ssh, words).ok().stdout.lines().map(str::to_owned).collect() };
+    let only = |lines: &[String], source: &str| !lines.is_empty() && lines.iter().all(|line| line.split(' ').nth(1) == Some(source));
+    let mut readers =
+        ["-p web.1", "-s release", "-s build -n 0", "-s router"].map(|filter| Reader::over_ssh(&mini, &format!("logs blog -f {filter}")));
+    readers[0].until("v1 starts");
+    readers[1].until("v1 is live");
+    for at in 0..20 {
+        say(&mini, &format!("number{at}"));
+    }
+    repo.write("www/index.html", "two");
+    repo.commit("two");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    mini.local(&["rollback", "blog"]).ok();
+    mini.local(&["run", "-d", "blog", "echo", "a one-off"]).ok();
+    say(&mini, "last");
+
+    readers[0].until("v3 said last");
+    readers[1].until("v3 is live");
+    readers[2].until("Building image");
+    assert!(only(&readers[0].seen, "app[web.1]:") && only(&readers[1].seen, "mini[release]:") && only(&readers[2].seen, "mini[build]:"));
+    for reader in &readers[..3] {
+        assert_in_order(&reader.seen);
+    }
+    assert_eq!(count(&readers[0].seen, "v1 said number7"), 1);
+    assert_eq!((count(&readers[1].seen, "v2 is live"), readers[3].lines.try_recv().ok()), (1, None));
+    readers.into_iter().for_each(Reader::leaves);
+
+    eventually("the one-off's words", || (lines("logs blog -p run").len() == 1).then_some(()));
+    let two = lines("logs blog -s release -n 2");
+    assert!(two.len() == 2 && only(&two, "mini[release]:") && two[1].contains("v3 is live"), "{two:#?}");
+    let web = lines("logs blog -p web -s app -n 1000");
+    assert!(only(&web, "app[web.1]:") && count(&web, "said number") == 20, "{web:#?}");
+    assert!(only(&lines("logs blog -s build -n 1"), "mini[build]:"));
+    assert!(
+        lines("logs blog -s build -p web").is_empty() && lines("logs blog -s router").is_empty() && lines("logs blog -p worker").is_empty()
+    );
+    assert_eq!(lines("logs blog -s mini -n 1000").len() + lines("logs blog -s app -n 1000").len(), lines("logs blog -n 1000").len());
+    let middle = web[12].split(' ').next().unwrap();
+    let since = lines(&format!("logs blog -p web -n 1000 --since {middle}"));
+    assert_eq!(since, web.iter().filter(|line| line.split(' ').next().unwrap() >= middle).cloned().collect::<Vec<_>>());
+    assert_eq!(lines("logs blog -n 1000 --since 1h"), lines("logs blog -n 1000"));
+    assert!(lines("logs blog --since 2100-01-01T00:00:00Z").is_empty());
+    let json: serde_json::Value = serde_json::from_str(&lines("logs blog -p web -n 1 --json")[0]).unwrap();
+    assert_eq!((&json["source"], &json["text"]), (&"app[web.1]".into(), &"v3 said last".into()));
+    for (words, hint) in [
+        ("-p 'a b'", "write web, web.1 or run.3"),
+        ("-s web", "write -s app, build, release, router or mini"),
+        ("--since 5", "write --since 90s, 30m, 1h, 2d or --since 2026-01-31T12:00:00Z"),
+    ] {
+        mini.anna.ssh(mini.ssh, &format!("logs blog {words}")).fails(2, hint);
+    }
+    mini.finish();
+}
+
+#[test]
+fn a_follower_is_told_that_the_server_stops() {
+    let (mut mini, _repo) = with_app();
+    let line = mini.anna.ssh_command(mini.ssh);
+    let mut over_ssh = Command::new(&line[0]);
+    over_ssh.args(&line[1..]).args(["mini@127.0.0.1", "logs blog -f"]);
+    let mut on_server = Command::new(env!("CARGO_BIN_EXE_mini"));
+    on_server.args(["logs", "blog", "-f"]).env("MINI_DATA", mini.data());
+    let followers = [over_ssh, on_server].map(|mut command| {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        // It is served.
+        stdout.read_line(&mut String::new()).unwrap();
+        (child, stdout)
+    });
+    let begun = Instant::now();
+
+    assert!(mini.stop().success());
+
+    assert!(begun.elapsed() < Duration::from_secs(5), "a follower held the stop up: {:?}", begun.elapsed());
+    for (child, _stdout) in followers {
+        let said = child.wait_with_output().unwrap();
+        assert_eq!(
+            (said.status.code(), count(&[String::from_utf8_lossy(&said.stderr).into()], "mini is restarting")),
+            (Some(1), 1),
+            "{said:?}"
+        );
+    }
+    mini.boot();
+    mini.finish();
+}
+
+#[test]
+fn terminal_escapes_of_a_build_and_of_a_program_do_not_reach_a_terminal() {
+    let mini = Mini::start();
+    let evil = "\\033[31mred\\033]0;title\\007\\rover\\bb\\302\\233Jc";
+    let dockerfile = format!("FROM busybox\nRUN printf '{evil}\\n'; : \x1b[32m\nCOPY . /\nCMD [\"sh\", \"/start\"]\n");
+    let repo = Repo::of(&[("Dockerfile", &dockerfile), ("start", "httpd -f -p $PORT -h /www\n"), ("www/index.html", "hi")]);
+
+    let pushed = mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    mini.anna.ssh(mini.ssh, &format!("run -d blog -- printf '{evil} of run\\n'")).ok();
+    let logs = eventually("all that was said", || {
+        let logs = mini.anna.ssh(mini.ssh, "logs blog -n 1000").ok().stdout;
+        (logs.contains("of run") && logs.contains("v1 is live")).then_some(logs)
+    });
+
+    let is_plain = |text: &str| !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t');
+    assert!(is_plain(&logs), "{logs:?}");
+    assert!(pushed.remote().iter().all(|line| is_plain(line)), "{pushed:?}");
+    assert!(logs.contains("mini[build]:") && logs.contains("over") && logs.contains("app[run.1]: red"), "{logs:?}");
+    mini.finish();
+}
+
+#[test]
 fn an_app_without_a_release_has_no_log_and_can_be_waited_for() {
     let mini = Mini::start();
     mini.local(&["apps:create", "blog"]).ok();

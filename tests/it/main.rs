@@ -20,6 +20,7 @@ mod races;
 mod refusals;
 mod releases;
 mod restarts;
+mod run;
 mod scopes;
 mod secrets;
 mod ship;

@@ -18,6 +18,17 @@ const TABLE: &[(&str, i32)] = &[
     ("releases APP -n 1", 0),
     ("logs APP -n 1", 0),
     ("logs -n1 --app=APP", 0),
+    ("logs APP -s release", 0),
+    ("logs APP -s router -p web.1", 0),
+    ("logs APP -p web --since 2000-01-31T12:00:00Z", 0),
+    ("run APP echo hello", 0),
+    ("run -a APP -e A=1 -- sh -c exit", 0),
+    ("run APP -- nope", 127),
+    ("run APP cat /nowhere", 1),
+    ("run APP -d true", 0),
+    ("enter APP -- sh -c exit", 0),
+    ("enter APP web.1 -- nope", 127),
+    ("ps:exec APP web -- cat /nowhere", 1),
     ("config APP", 0),
     ("config:set APP GREETING=hello", 0),
     ("config set APP GREETING=hello", 0),
@@ -51,6 +62,12 @@ const TABLE: &[(&str, i32)] = &[
     ("logs APP extra", 2),
     ("logs APP -n many", 2),
     ("logs APP -n 100001", 2),
+    ("logs APP -p Web", 2),
+    ("logs APP -s nonsense", 2),
+    ("logs APP --since yesterday", 2),
+    ("run APP", 2),
+    ("run APP -e 1A=2 ls", 2),
+    ("enter APP WEB", 2),
     ("config:set APP", 2),
     ("config:set APP A", 2),
     ("config:set APP 1A=2", 2),
@@ -73,6 +90,10 @@ const TABLE: &[(&str, i32)] = &[
     ("config:set missing A=1", 3),
     ("rollback missing", 3),
     ("rebuild missing", 3),
+    ("run missing ls", 3),
+    ("run APP-new -d ls", 3),
+    ("enter APP-new", 3),
+    ("enter APP web.2", 3),
     ("rebuild APP-new", 3),
     ("rollback APP-new", 3),
     ("apps:destroy missing --confirm missing", 3),
@@ -117,7 +138,7 @@ fn every_word_means_the_same_over_ssh_and_on_the_server() {
 }
 
 fn changes(words: &str) -> bool {
-    let verbs = [":set", " set", ":unset", "rollback", "rebuild", "create", "destroy"];
+    let verbs = [":set", " set", ":unset", "rollback", "rebuild", "create", "destroy", "run", "enter", "exec"];
     verbs.iter().any(|verb| words.contains(verb))
 }
 
@@ -216,6 +237,8 @@ fn a_role_and_a_scope_hold_for_every_word() {
         "config:unset mine A",
         "rollback mine",
         "rebuild mine",
+        "run mine ls",
+        "enter mine",
         "apps:set mine deploy-branch=main",
         "apps:destroy mine --confirm mine",
         "apps:create new",

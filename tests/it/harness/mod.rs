@@ -4,6 +4,7 @@ mod docker;
 mod http;
 mod person;
 mod repo;
+mod terminal;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,6 +17,7 @@ use command_fds::{CommandFdExt, FdMapping};
 pub use docker::Docker;
 pub use person::{Person, Running, Said};
 pub use repo::{Entry, Repo};
+pub use terminal::Terminal;
 
 /// Waits until `check` gives something, and fails with `what` after the deadline.
 pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
