@@ -51,6 +51,11 @@ impl Heard {
     }
 }
 
+/// Returns the name by which a deploy's image is kept, and found again when it may go.
+pub(super) fn image_tag(app: &App, deploy: DeployId) -> String {
+    format!("mini/{}:{deploy}", app.id)
+}
+
 impl Deployer {
     /// Builds `context`; one of [`Settings::builds`](crate::config::Settings) at a time.
     pub(super) async fn build(
@@ -75,10 +80,10 @@ impl Deployer {
         // An engine that takes a build and never says a word looks like a silent build: that would be found out minutes later.
         rooms.engine.check().await?;
         let _builder = self.wait_for_builder(talk, cancelled).await?;
-        rooms.store.advance(deploy, Stage::Building).await?;
+        self.reach(deploy, Stage::Building, talk).await?;
         talk.step("Building image");
         let begun = Instant::now();
-        let tag = format!("mini/{}:{deploy}", app.id);
+        let tag = image_tag(app, deploy);
         let request = BuildRequest {
             context: context.path(),
             dockerfile: plan.dockerfile_name,
@@ -96,6 +101,7 @@ impl Deployer {
         };
         let built = rooms.engine.build(request, say).await.map_err(|err| heard.shorten(err))?;
         rooms.store.set_built(deploy, built.id.clone()).await?;
+        talk.stage(Stage::Built);
         let cached = format!("{} of {} steps cached", built.cached_steps, built.steps);
         talk.step(format!("Image {} MB in {} ({cached})", megabytes(built.size_bytes), seconds(begun.elapsed())));
         Ok(Built { image: built.id, tag, exposed: built.exposed })

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::prove::Recipe;
 use super::turns::{Attempt, ReleaseTurn};
 use super::{Config, Deployer, Talk};
+use crate::command::Released;
 use crate::error::{Error, Kind, Result};
 use crate::model::limits::MAX_CONFIG_VALUES;
 use crate::model::{AppId, ConfigName, ReleaseKind, ReleaseState, Secret, Version};
@@ -79,34 +80,19 @@ impl Deployer {
         by: &str,
         talk: &Talk,
         cancelled: &CancellationToken,
-    ) -> Result<Option<Version>> {
+    ) -> Result<Option<Released>> {
+        let talk = &self.logged(app, talk);
         let present = self.present(app).await?;
         let attempt = self.inner.turns.attempt();
-        let left = async {
-            cancelled.cancelled().await;
-            attempt.cancel("cancelled: you left before the switch");
-            std::future::pending::<()>().await;
-        };
-        let changed = tokio::select! {
-            changed = Box::pin(self.make_change(present, change, by, talk, &attempt)) => changed,
-            () = left => Err(attempt.why()),
-        };
-        if changed.is_err()
-            && let Ok(app) = self.present(app).await
-            && let Err(err) = self.drop_old_images(&app).await
-        {
-            tracing::warn!(app.name = %app.name, ?err, "images of a failed change could not be removed");
-        }
-        // Read anew: another release may have gone live while this one waited for its turn.
-        if changed.is_err()
-            && let Some(live) = self.present(app).await.ok().and_then(|app| app.current_version)
-        {
-            talk.failure(format!("nothing was changed: {live} keeps serving"));
+        let work = Box::pin(self.make_change(present.clone(), change, by, talk, &attempt));
+        let changed = self.unless_left(&attempt, cancelled, work).await;
+        if changed.is_err() {
+            self.after_failure(&present, talk).await;
         }
         changed
     }
 
-    async fn make_change(&self, app: App, change: Change, by: &str, talk: &Talk, attempt: &Arc<Attempt>) -> Result<Option<Version>> {
+    async fn make_change(&self, app: App, change: Change, by: &str, talk: &Talk, attempt: &Arc<Attempt>) -> Result<Option<Released>> {
         match change {
             Change::Config(change) => self.change_config(app, &change, by, talk, attempt).await,
             Change::Rollback(to) => {
@@ -118,7 +104,7 @@ impl Deployer {
         }
     }
 
-    async fn change_config(&self, app: App, change: &ConfigChange, by: &str, talk: &Talk, attempt: &Attempt) -> Result<Option<Version>> {
+    async fn change_config(&self, app: App, change: &ConfigChange, by: &str, talk: &Talk, attempt: &Attempt) -> Result<Option<Released>> {
         let turn = self.release_turn(&app.id, talk, attempt).await?;
         let store = &self.rooms().store;
         let Some(config) = change.apply(store.config(app.id.clone()).await?)? else {
@@ -168,15 +154,16 @@ impl Deployer {
         Ok(Base { release, config, kind: ReleaseKind::Rollback, description: format!("rollback to {version}") })
     }
 
-    async fn release_base(&self, app: App, base: Base, by: &str, turn: ReleaseTurn, talk: &Talk, attempt: &Attempt) -> Result<Version> {
+    async fn release_base(&self, app: App, base: Base, by: &str, turn: ReleaseTurn, talk: &Talk, attempt: &Attempt) -> Result<Released> {
         let begun = Instant::now();
         // Before the journal's row, which an early error would leave open.
         let image = self.rooms().engine.image(base.release.image.as_str()).await?;
-        let deploy = self.begin(&app, base.kind, base.release.commit.as_ref(), by).await?;
+        let deploy = self.begin(&app, base.kind, base.release.commit(), by).await?;
         let recipe = Recipe {
             deploy,
             kind: base.kind,
-            commit: base.release.commit,
+            revision: base.release.revision,
+            recorded: None,
             image: base.release.image,
             image_tag: base.release.image_tag,
             exposed: image.exposed,
@@ -185,30 +172,7 @@ impl Deployer {
             config: base.config,
             app,
         };
-        let (app, kind) = (recipe.app.id.clone(), recipe.kind);
-        let version = self.journaled(deploy, self.prove_and_switch(recipe, turn, begun, talk, attempt)).await?;
-        // A rollback moves the branch with it, or pushing the rolled-back commit again would be "up to date".
-        if kind == ReleaseKind::Rollback {
-            let _turn = self.inner.turns.release(&app).await;
-            self.follow(&app).await;
-        }
-        Ok(version)
-    }
-
-    pub(super) async fn prove_and_switch(
-        &self,
-        recipe: Recipe,
-        turn: ReleaseTurn,
-        begun: Instant,
-        talk: &Talk,
-        attempt: &Attempt,
-    ) -> Result<Version> {
-        let proven = Box::pin(self.prove(recipe, turn, talk, attempt)).await?;
-        if let Err(err) = attempt.begin_switch() {
-            self.abandon(proven, err.sentence()).await;
-            return Err(err);
-        }
-        self.switch(proven, None, begun, talk).await
+        self.release(deploy, self.prove(recipe, turn, talk, attempt), begun, talk, attempt).await
     }
 }
 

@@ -1,11 +1,15 @@
-//! What every deploy shares: its row in the journal, its turn, and the branch that follows what is live.
+//! What every deploy shares: its row in the journal, its turns, and what is told when it fails.
+
+use tokio_util::sync::CancellationToken;
 
 use super::turns::{Attempt, ReleaseTurn};
 use super::{Deployer, Talk};
 use crate::error::Result;
-use crate::git::branch_ref;
-use crate::model::{AppId, CommitId, ReleaseKind};
+use crate::model::{AppId, CommitId, ReleaseKind, Stage};
 use crate::store::{App, DeployId, NewDeploy, Release};
+
+/// Why a deploy ends whose caller has left.
+pub(super) const LEFT: &str = "cancelled: you left before the switch";
 
 impl Deployer {
     /// Reads the app anew; it may have been destroyed since the caller was let in.
@@ -36,6 +40,49 @@ impl Deployer {
         self.rooms().store.begin_deploy(new).await
     }
 
+    /// Moves a deploy on, in the journal and for those who draw it.
+    pub(super) async fn reach(&self, deploy: DeployId, stage: Stage, talk: &Talk) -> Result<()> {
+        self.rooms().store.advance(deploy, stage).await?;
+        talk.stage(stage);
+        Ok(())
+    }
+
+    /// Does the work of an attempt that its caller, by leaving, cancels until its switch.
+    pub(super) async fn unless_left<T>(
+        &self,
+        attempt: &Attempt,
+        cancelled: &CancellationToken,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let left = async {
+            cancelled.cancelled().await;
+            attempt.cancel(LEFT);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            done = work => done,
+            () = left => Err(attempt.why()),
+        }
+    }
+
+    /// Clears what a failed deploy left and tells what goes on serving; `false` when nothing does.
+    ///
+    /// Read anew: another release may have gone live since it came in.
+    pub(super) async fn after_failure(&self, app: &App, talk: &Talk) -> bool {
+        if let Err(err) = self.drop_old_images(app).await {
+            tracing::warn!(app.name = %app.name, ?err, "images of a failed deploy could not be removed");
+        }
+        self.say_what_serves(&app.id, talk).await
+    }
+
+    pub(super) async fn say_what_serves(&self, app: &AppId, talk: &Talk) -> bool {
+        let live = self.present(app).await.ok().and_then(|app| app.current_version);
+        if let Some(live) = live {
+            talk.failure(format!("nothing was changed: {live} keeps serving"));
+        }
+        live.is_some()
+    }
+
     /// Runs a deploy's work and writes its failure into the journal.
     pub(super) async fn journaled<T>(&self, deploy: DeployId, work: impl Future<Output = Result<T>>) -> Result<T> {
         let result = work.await;
@@ -45,16 +92,5 @@ impl Deployer {
             tracing::error!(%deploy, err = ?broken, "a failed deploy could not be journaled");
         }
         result
-    }
-
-    /// Moves the deploy branch to what is live now; under the release turn, so that this stays what is live.
-    pub(super) async fn follow(&self, app: &AppId) {
-        let Ok(app) = self.present(app).await else { return };
-        let Ok(Some(live)) = self.live_release(&app.id).await else { return };
-        let (Some(branch), Some(commit)) = (app.deploy_branch, live.commit) else { return };
-        let id = app.id;
-        if let Err(err) = self.git(move |git| git.set_ref(&id, &branch_ref(&branch), &commit)).await {
-            tracing::error!(app.name = %app.name, ?err, "the deploy branch could not follow; the next start moves it");
-        }
     }
 }

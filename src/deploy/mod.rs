@@ -19,11 +19,13 @@ mod push;
 mod ready;
 mod rebuild;
 mod recover;
+mod refs;
 mod retention;
 mod retire;
 mod roster;
 mod switch;
 mod talk;
+mod ticket;
 mod turns;
 
 use std::sync::{Arc, Mutex};

@@ -94,7 +94,7 @@ impl Deployer {
             Some(port) => port,
             None => environment::port(&config, &[])?,
         };
-        let mut env = environment::variables(&app.name, release.version, &place.process(), release.commit.as_ref(), port, &config);
+        let mut env = environment::variables(&app.name, release.version, &place.process(), release.commit(), port, &config);
         env.extend(term.map(|term| ("TERM".to_owned(), Secret::new(term))));
         env.retain(|(name, _)| !one_off.env.iter().any(|(own, _)| own.as_str() == name));
         env.extend(one_off.env.iter().map(|(name, value)| (name.to_string(), value.clone())));

@@ -11,8 +11,9 @@ use super::turns::{Attempt, ReleaseTurn};
 use super::{Deployer, Talk};
 use crate::engine::{ContainerSpec, ContainerSummary, is_address_taken};
 use crate::error::{Error, Result};
+use crate::git::Recorded;
 use crate::model::limits::FAILURE_LOG_LINES;
-use crate::model::{CommitId, ContainerId, ImageId, ReleaseKind, Stage, Version};
+use crate::model::{ContainerId, ImageId, ReleaseKind, Revision, Stage, Version};
 use crate::route::Traffic;
 use crate::store::{App, DeployId, NewRelease, Release};
 
@@ -21,7 +22,10 @@ pub(super) struct Recipe {
     pub app: App,
     pub deploy: DeployId,
     pub kind: ReleaseKind,
-    pub commit: Option<CommitId>,
+    /// `None`: an image without a source.
+    pub revision: Option<Revision>,
+    /// The revision's commit, which the switch makes part of the repository.
+    pub recorded: Option<Recorded>,
     pub image: ImageId,
     pub image_tag: String,
     pub exposed: Vec<u16>,
@@ -54,7 +58,7 @@ impl Deployer {
         let traffic = rooms.routes.traffic(&recipe.app.id);
         let new = NewRelease {
             kind: recipe.kind,
-            commit: recipe.commit.clone(),
+            revision: recipe.revision.clone(),
             image: recipe.image.clone(),
             image_tag: recipe.image_tag.clone(),
             by: recipe.by.clone(),
@@ -70,6 +74,7 @@ impl Deployer {
             Some(old) => talk.step(format!("Starting {WEB} beside {old}")),
             None => talk.step(format!("Starting {WEB}")),
         }
+        talk.stage(Stage::Starting);
         match self.start_and_probe(&recipe, &release, port, talk, attempt).await {
             Ok((container, address)) => Ok(Proven { recipe, release, container, address, beside, traffic, turn }),
             Err(err) => {
@@ -90,7 +95,7 @@ impl Deployer {
         attempt: &Attempt,
     ) -> Result<(ContainerId, SocketAddr)> {
         let (container, address) = self.start(recipe, release, port).await?;
-        self.rooms().store.advance(recipe.deploy, Stage::Probing).await?;
+        self.reach(recipe.deploy, Stage::Probing, talk).await?;
         let begun = Instant::now();
         let host = format!("{}.localhost", recipe.app.name);
         let candidate = Candidate { container: &container, address, host: &host, cancelled: attempt.token() };
@@ -121,7 +126,7 @@ impl Deployer {
                 process: "web".into(),
                 index: 1,
                 image: recipe.image.clone(),
-                env: environment::variables(&app.name, release.version, WEB, recipe.commit.as_ref(), port, &recipe.config),
+                env: environment::variables(&app.name, release.version, WEB, release.commit(), port, &recipe.config),
                 network: network.id.clone(),
                 address,
                 port,

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::prove::{Proven, Recipe};
+use super::journal::LEFT;
+use super::prove::Proven;
+use super::ticket::Ticket;
 use super::turns::{Attempt, PushTurn};
 use super::{Deployer, Talk};
 use crate::command::GitIo;
@@ -14,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::git::{Git, HookOutput, PushHandler, PushOptions, PushPlan, PushRequest, RefUpdate, Verdict};
 use crate::logs::{LogLine, Source};
 use crate::model::limits::STORE_DEADLINE;
-use crate::model::{AppId, AppName, CommitId, ReleaseKind, Stage, Stamp};
+use crate::model::{AppId, AppName, CommitId, ReleaseKind, Revision, Stamp};
 use crate::store::{App, DeployId};
 
 /// A build may say lines by the thousand: each one alone would be a trip to another thread.
@@ -84,7 +86,7 @@ impl Deployer {
         let client_left = async {
             gone.cancelled().await;
             if !detached.load(Ordering::Relaxed) {
-                attempt.cancel("cancelled: you left before the switch");
+                attempt.cancel(LEFT);
             }
             std::future::pending::<()>().await;
         };
@@ -132,12 +134,8 @@ impl Push {
         // A client that does not read must not hold the app's push turn.
         self.attempt.give_verdict();
         talk.error(err);
-        // Read anew: another push may have gone live since this one came in.
-        let app = self.deployer.rooms().store.app(self.id.clone()).await.ok();
-        match app.and_then(|app| app.current_version) {
-            Some(live) => talk.failure(format!("nothing was changed: {live} keeps serving")),
-            None if self.planned.is_some() => talk.failure(format!("`{}` has no release yet: the next push may be its first", self.name)),
-            None => {}
+        if !self.deployer.say_what_serves(&self.id, talk).await && self.planned.is_some() {
+            talk.failure(format!("`{}` has no release yet: the next push may be its first", self.name));
         }
         tracing::info!(app.name = %self.name, by = %self.by, ?err, "a push was refused");
         Verdict::Reject
@@ -185,24 +183,17 @@ impl Push {
     /// Takes the push turn; the first push to a free name creates the app.
     async fn enter(&mut self, plan: &PushPlan, talk: &Talk) -> Result<App> {
         let deployer = self.deployer.clone();
-        let store = &deployer.rooms().store;
         if self.app.is_none() {
-            let created = store.create_app(self.id.clone(), self.name.clone(), self.by.clone()).await;
-            let app = created.map_err(|err| match err.kind() {
+            let created = deployer.found(self.id.clone(), self.name.clone(), &self.by, talk).await;
+            self.app = Some(created.map_err(|err| match err.kind() {
                 // The name was free when this push came in: another first push was faster.
                 Kind::Busy => Error::busy(format!("`{}` was created while you were pushing: pull and push again", self.name)),
                 _ => err,
-            })?;
-            deployer.rooms().routes.add_app(app.name.clone(), app.id.clone());
-            talk.step(format!("Created app `{}`", app.name));
-            self.app = Some(app);
+            })?);
         }
         let reason = format!("superseded by {} (pushed by {})", plan.commit.short(), self.by);
-        if deployer.inner.turns.is_pushing(&self.id) {
-            talk.step("Waiting for the push before this one to end");
-        }
-        self.turn = Some(deployer.inner.turns.push(&self.id, self.attempt.clone(), &reason).await?);
-        let app = store.app(self.id.clone()).await?;
+        self.turn = Some(deployer.push_turn(&self.id, &reason, &self.attempt, talk).await?);
+        let app = deployer.present(&self.id).await?;
         self.app = Some(app.clone());
         Ok(app)
     }
@@ -219,26 +210,13 @@ impl Push {
         let (deployer, cancelled) = (&self.deployer, self.attempt.token());
         let rooms = deployer.rooms();
         let context = rooms.git.spool(&app.id, push.quarantine.as_deref(), &plan.commit, &deployer.tmp(), cancelled).await?;
-        rooms.store.advance(deploy, Stage::Sourced).await?;
         let description = match options.message {
             Some(message) => message,
             None => self.summary(&push, &plan.commit).await?,
         };
-        let built = Box::pin(deployer.build(&app, deploy, context, options.no_cache, talk, cancelled)).await?;
-        let turn = deployer.release_turn(&app.id, talk, &self.attempt).await?;
-        let recipe = Recipe {
-            deploy,
-            kind: ReleaseKind::Push,
-            description,
-            commit: Some(plan.commit),
-            image: built.image,
-            image_tag: built.tag,
-            exposed: built.exposed,
-            by: self.by.clone(),
-            config: rooms.store.config(app.id.clone()).await?,
-            app,
-        };
-        Box::pin(deployer.prove(recipe, turn, talk, &self.attempt)).await
+        let revision = Some(Revision::pushed(plan.commit));
+        let ticket = Ticket { app, deploy, kind: ReleaseKind::Push, revision, recorded: None, by: self.by.clone(), description };
+        deployer.prove_source(ticket, context, options.no_cache, talk, &self.attempt).await
     }
 
     async fn switch(&mut self, update: &RefUpdate, talk: &Talk) -> Result<()> {
@@ -255,7 +233,7 @@ impl Push {
         }
         let talk = self.deployer.logged(&self.id, talk);
         let switched = self.deployer.switch(proven, Some(&planned.branch), self.begun, &talk);
-        self.deployer.journaled(planned.deploy, switched).await?;
+        Box::pin(self.deployer.journaled(planned.deploy, switched)).await?;
         self.is_live = true;
         Ok(())
     }
@@ -294,7 +272,7 @@ impl Push {
 
 impl Deployer {
     /// Returns a talk that also writes into the app's log, as `mini[build]`.
-    pub fn logged(&self, app: &AppId, talk: &Talk) -> Talk {
+    pub(super) fn logged(&self, app: &AppId, talk: &Talk) -> Talk {
         let (sender, mut said) = tokio::sync::mpsc::unbounded_channel::<LogLine>();
         let (deployer, app) = (self.clone(), app.clone());
         self.inner.background.spawn(async move {

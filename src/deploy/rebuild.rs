@@ -3,45 +3,39 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::prove::Recipe;
+use super::ticket::Ticket;
 use super::turns::Attempt;
 use super::{Deployer, Talk};
+use crate::command::Released;
 use crate::error::{Error, Result};
-use crate::model::{ReleaseKind, Stage, Version};
-use crate::store::App;
+use crate::model::ReleaseKind;
+use crate::store::{App, Release};
 
 impl Deployer {
     /// Builds the live commit under the push turn, as a push would be, and releases it.
-    pub(super) async fn rebuild(&self, app: App, no_cache: bool, by: &str, talk: &Talk, attempt: &Arc<Attempt>) -> Result<Version> {
+    pub(super) async fn rebuild(&self, app: App, no_cache: bool, by: &str, talk: &Talk, attempt: &Arc<Attempt>) -> Result<Released> {
         let begun = Instant::now();
         let reason = format!("superseded by a rebuild ({by})");
-        let _turn = self.inner.turns.push(&app.id, Arc::clone(attempt), &reason).await?;
+        let _turn = self.push_turn(&app.id, &reason, attempt, talk).await?;
         // Read under the turn: a push that was switching is live by now.
-        let Some(commit) = self.live_release(&app.id).await?.and_then(|release| release.commit) else {
-            return Err(Error::not_found(format!("`{}` has no commit to build", app.name)).hint("git push mini main"));
+        let revision = match self.live_release(&app.id).await? {
+            Some(Release { revision: Some(revision), .. }) => revision,
+            Some(_) => {
+                let sentence = format!("`{}` was released from an image: there is no source to build", app.name);
+                return Err(Error::not_found(sentence).hint(format!("release the image again: ssh mini deploy {} --image IMAGE", app.name)));
+            }
+            None => return Err(Error::not_found(format!("`{}` has no commit to build", app.name)).hint("git push mini main")),
         };
+        let commit = revision.commit.clone();
         let deploy = self.begin(&app, ReleaseKind::Rebuild, Some(&commit), by).await?;
-        let work = async {
+        let proving = async {
             talk.step(format!("Rebuilding {} ({})", app.name, commit.short()));
             let context = self.rooms().git.spool(&app.id, None, &commit, &self.tmp(), attempt.token()).await?;
-            self.rooms().store.advance(deploy, Stage::Sourced).await?;
-            let built = Box::pin(self.build(&app, deploy, context, no_cache, talk, attempt.token())).await?;
-            let release_turn = self.release_turn(&app.id, talk, attempt).await?;
-            let recipe = Recipe {
-                app: app.clone(),
-                deploy,
-                kind: ReleaseKind::Rebuild,
-                commit: Some(commit.clone()),
-                image: built.image,
-                image_tag: built.tag,
-                exposed: built.exposed,
-                by: by.to_owned(),
-                description: format!("rebuild of {}", commit.short()),
-                config: self.rooms().store.config(app.id.clone()).await?,
-            };
-            self.prove_and_switch(recipe, release_turn, begun, talk, attempt).await
+            let (revision, description) = (Some(revision), format!("rebuild of {}", commit.short()));
+            let kind = ReleaseKind::Rebuild;
+            let ticket = Ticket { app: app.clone(), deploy, kind, revision, recorded: None, by: by.to_owned(), description };
+            self.prove_source(ticket, context, no_cache, talk, attempt).await
         };
-        let work = async { work.await.map_err(|err| attempt.verdict_on(err)) };
-        Box::pin(self.journaled(deploy, work)).await
+        self.release(deploy, proving, begun, talk, attempt).await
     }
 }

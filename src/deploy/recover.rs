@@ -9,7 +9,7 @@ use super::turns::Attempt;
 use super::{Deployer, Talk};
 use crate::engine::ContainerState;
 use crate::error::{Error, Kind, Result};
-use crate::git::{Git, branch_ref};
+use crate::git::Git;
 use crate::model::{AppId, ContainerId, ReleaseState, Version};
 use crate::store::{App, Release};
 
@@ -28,7 +28,10 @@ impl Deployer {
                 if let Some(address) = address_of(&release) {
                     self.route(&app, release.version, address);
                 }
-                self.repair_refs(&app, &release).await;
+                // A crash between the switch and the moving of the refs leaves them behind.
+                if let Err(err) = self.point_refs(&app, &release).await {
+                    tracing::error!(app.name = %app.name, ?err, "the repository could not be brought to what is live");
+                }
             }
         }
         if let Err(err) = self.remove_strange_repositories().await {
@@ -176,12 +179,13 @@ impl Deployer {
         self.discard_release(app, release.version).await;
         let config = rooms.store.release_config(app.id.clone(), release.version).await?;
         let port = release.port.ok_or_else(|| Error::failed("a live release has no port"))?;
-        let deploy = self.begin(app, release.kind, release.commit.as_ref(), "mini").await?;
+        let deploy = self.begin(app, release.kind, release.commit(), "mini").await?;
         let recipe = Recipe {
             app: app.clone(),
             deploy,
             kind: release.kind,
-            commit: release.commit.clone(),
+            revision: release.revision.clone(),
+            recorded: None,
             image: release.image.clone(),
             image_tag: release.image_tag.clone(),
             exposed: Vec::new(),
@@ -198,23 +202,6 @@ impl Deployer {
             rooms.store.finish(deploy).await
         };
         self.journaled(deploy, remade).await
-    }
-
-    /// A crash between the switch and git's moving of the ref leaves the branch behind: it follows what is live.
-    async fn repair_refs(&self, app: &App, release: &Release) {
-        let Some(commit) = &release.commit else { return };
-        let (id, commit, version, branch) = (app.id.clone(), commit.clone(), release.version, app.deploy_branch.clone());
-        let repair = move |git: &Git| {
-            if !git.has_commit(&id, &commit)? {
-                return Err(Error::failed("the commit of the live release is not in the repository"));
-            }
-            git.set_release_ref(&id, version, &commit)?;
-            git.set_deployed(&id, &commit)?;
-            branch.map_or(Ok(()), |branch| git.set_ref(&id, &branch_ref(&branch), &commit))
-        };
-        if let Err(err) = self.git(repair).await {
-            tracing::error!(app.name = %app.name, ?err, "the repository could not be brought to what is live");
-        }
     }
 
     async fn remove_strange_repositories(&self) -> Result<()> {

@@ -8,8 +8,9 @@ use std::time::Instant;
 use super::explain::seconds;
 use super::prove::{Proven, WEB};
 use super::{Deployer, Talk};
+use crate::command::Released;
 use crate::error::{Error, Result};
-use crate::model::{AppId, CommitId, Stage, Version};
+use crate::model::{AppId, ReleaseKind, Stage, Version};
 use crate::route::{Drained, Release as Route};
 use crate::store::{App, GoLive};
 
@@ -33,8 +34,8 @@ impl Deployer {
     /// Makes a proven release the one that serves; from its commit on, everything that fails is repaired at start-up.
     ///
     /// `branch` becomes the deploy branch of an app that has none. An error means that the old release still serves.
-    pub(super) async fn switch(&self, proven: Proven, branch: Option<&str>, begun: Instant, talk: &Talk) -> Result<Version> {
-        let previous = match self.commit(&proven, branch).await {
+    pub(super) async fn switch(&self, mut proven: Proven, branch: Option<&str>, begun: Instant, talk: &Talk) -> Result<Released> {
+        let previous = match self.commit(&mut proven, branch).await {
             Ok(previous) => previous,
             Err(err) => {
                 self.abandon(proven, err.sentence()).await;
@@ -48,10 +49,13 @@ impl Deployer {
         if let Err(err) = rooms.engine.set_restart(&container, true).await {
             tracing::warn!(app.name = %app.name, release.version = %version, ?err, "the restart policy could not be set");
         }
-        if let Some(commit) = &recipe.commit
-            && let Err(err) = self.set_deployed(&app.id, commit).await
-        {
-            tracing::error!(app.name = %app.name, ?err, "the ref `deployed` could not be moved");
+        let pointed = match recipe.kind {
+            ReleaseKind::Upload | ReleaseKind::Image | ReleaseKind::Rollback => self.point_refs(app, &release).await,
+            // The branch stays where it is, or git itself moves it, which compares where it stood.
+            ReleaseKind::Push | ReleaseKind::Rebuild | ReleaseKind::Config => self.point_deployed(&release).await,
+        };
+        if let Err(err) = pointed {
+            tracing::error!(app.name = %app.name, ?err, "the repository could not follow what is live; the next start repairs it");
         }
         drop(turn);
 
@@ -67,32 +71,29 @@ impl Deployer {
             _ => talk.step(format!("Switched to {version}")),
         }
         talk.result(format!("Released {version} in {}", seconds(begun.elapsed())));
-        talk.detail(rooms.settings.app_url(&app.name, rooms.http_port));
+        let url = rooms.settings.app_url(&app.name, rooms.http_port);
+        talk.detail(&url);
+        talk.stage(Stage::Live);
         self.note(&app.id, "release", &format!("{version} is live: {} by {}", recipe.description, recipe.by)).await;
         tracing::info!(app.name = %app.name, release.version = %version, by = %recipe.by, "released");
         self.retire_in_background(app.clone(), previous, recipe.deploy);
-        Ok(version)
+        Ok(Released { app: recipe.app.name, version, url, container })
     }
 
     /// Makes the switch durable, if what was proven still runs: git and a slow client may have taken their time.
-    async fn commit(&self, proven: &Proven, branch: Option<&str>) -> Result<Option<Version>> {
+    async fn commit(&self, proven: &mut Proven, branch: Option<&str>) -> Result<Option<Version>> {
         let rooms = self.rooms();
         let (app, version) = (&proven.recipe.app, proven.release.version);
         if !rooms.engine.inspect(&proven.container).await?.is_some_and(|state| state.running) {
             return Err(Error::failed(format!("{WEB} died before the switch")).hint(format!("ssh mini logs {}", app.name)));
         }
         rooms.store.advance(proven.recipe.deploy, Stage::Stored).await?;
-        if let Some(commit) = &proven.recipe.commit {
-            let (id, commit) = (app.id.clone(), commit.clone());
-            self.git(move |git| git.set_release_ref(&id, version, &commit)).await?;
+        if let Some(recorded) = proven.recipe.recorded.take() {
+            self.git(move |_| recorded.store()).await?;
         }
+        self.keep_commit(&proven.release).await?;
         let live = GoLive { deploy: Some(proven.recipe.deploy), branch: branch.map(str::to_owned) };
         rooms.store.go_live(app.id.clone(), version, live).await
-    }
-
-    async fn set_deployed(&self, app: &AppId, commit: &CommitId) -> Result<()> {
-        let (app, commit) = (app.clone(), commit.clone());
-        self.git(move |git| git.set_deployed(&app, &commit)).await
     }
 
     /// Lets a release answer from now on.

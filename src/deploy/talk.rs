@@ -3,17 +3,27 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
+use crate::model::Stage;
+
 /// A cheap clone of where a deploy's lines go. `COMMANDS.md` gives the forms: steps, results, details, failures.
 #[derive(Clone)]
 pub struct Talk {
     sink: Arc<dyn Fn(&str) + Send + Sync>,
+    stages: Arc<dyn Fn(Stage) + Send + Sync>,
 }
 
 // === impl Talk ===
 
 impl Talk {
     pub fn new(sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Talk { sink: Arc::new(sink) }
+        Talk { sink: Arc::new(sink), stages: Arc::new(drop) }
+    }
+
+    /// Returns a talk that also tells where the deploy is, for those who draw it.
+    #[must_use]
+    pub fn with_stages(mut self, stages: impl Fn(Stage) + Send + Sync + 'static) -> Self {
+        self.stages = Arc::new(stages);
+        self
     }
 
     /// Makes a talk that nobody hears, as for what start-up repairs.
@@ -26,10 +36,15 @@ impl Talk {
     #[must_use]
     pub fn and(&self, other: impl Fn(&str) + Send + Sync + 'static) -> Self {
         let first = self.sink.clone();
-        Self::new(move |line| {
+        let both = move |line: &str| {
             first(line);
             other(line);
-        })
+        };
+        Talk { sink: Arc::new(both), stages: self.stages.clone() }
+    }
+
+    pub fn stage(&self, stage: Stage) {
+        (self.stages)(stage);
     }
 
     pub fn step(&self, text: impl Display) {

@@ -34,6 +34,10 @@ pub const READY_DEADLINE: Duration = Duration::from_mins(1);
 pub const READY_CONFIRM: Duration = Duration::from_millis(250);
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 pub const STOP_GRACE: Duration = Duration::from_secs(30);
+/// A client that uploads a source, or a registry that gives an image, is given up after a silence of this.
+pub const UPLOAD_SILENCE: Duration = Duration::from_mins(1);
+/// An upload waits this long for one of [`UPLOADS_AT_ONCE`] places.
+pub const UPLOAD_WAIT: Duration = Duration::from_mins(5);
 /// Between the proof of a push and its storing, git and its client have this long: other releases of the app wait.
 pub const STORE_DEADLINE: Duration = Duration::from_mins(1);
 /// After a client left, git has this long to end by itself.
@@ -42,6 +46,8 @@ pub const GIT_EXIT_GRACE: Duration = Duration::from_secs(10);
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 // Builds and releases.
+/// Uploads that are taken in at once: each is up to [`MAX_TREE_BYTES`] on disk before anything of it is known.
+pub const UPLOADS_AT_ONCE: usize = 4;
 pub const BUILDS_AT_ONCE: usize = 1;
 /// Distinct images that went live and are kept for `rollback`.
 pub const KEPT_IMAGES: usize = 5;

@@ -1,7 +1,11 @@
 //! The nouns that cross rooms. Each is parsed once at the edge and trusted afterwards.
 
+#[macro_use]
+mod text;
+
 mod caller;
 mod ids;
+mod image;
 mod key;
 mod lifetime;
 pub mod limits;
@@ -15,12 +19,13 @@ mod token;
 
 pub use caller::{Caller, Origin, Role, Scope};
 pub use ids::{AppId, CommitId, ContainerId, ImageId, InstanceId, TokenId};
+pub use image::{ImageRef, RegistryHost};
 pub use key::{Fingerprint, PublicKey};
 pub use lifetime::Lifetime;
 pub use name::{AppName, ConfigName, KeyName};
 pub use network::network_of;
 pub use process::ProcessName;
-pub use release::{ReleaseKind, ReleaseState, Stage, Version};
+pub use release::{ReleaseKind, ReleaseState, Revision, Stage, Version};
 pub use secret::Secret;
 pub use stamp::Stamp;
 pub use token::Token;

@@ -1,6 +1,5 @@
 //! Names that people choose: apps, keys, config variables.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -159,38 +158,7 @@ impl FromStr for ConfigName {
     }
 }
 
-macro_rules! text_newtype {
-    ($($name:ident),+) => {$(
-        impl $name {
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = Error;
-
-            fn try_from(text: String) -> Result<Self> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> String {
-                name.0
-            }
-        }
-    )+};
-}
-
-text_newtype!(AppName, KeyName, ConfigName);
+text_newtype!(AppName.0, KeyName.0, ConfigName.0);
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::CommitId;
 use crate::error::{Error, Result};
 
 /// A release's number within its app: `v1`, `v2`, … never used twice.
@@ -17,9 +18,19 @@ pub struct Version(pub u32);
 #[serde(rename_all = "lowercase")]
 pub enum ReleaseKind {
     Push,
+    Upload,
+    Image,
     Rebuild,
     Config,
     Rollback,
+}
+
+/// The commit that a release's source is, and whose it is: what the deploy branch has to do with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision {
+    pub commit: CommitId,
+    /// Made by mini of an upload: no branch of anybody holds it. Else somebody's own, and the deploy branch stands on it while it is live.
+    pub is_recorded: bool,
 }
 
 /// Where a release stands. `Starting` and `Live` have containers, `Draining` still has, the others have none.
@@ -48,6 +59,22 @@ pub enum Stage {
     Draining,
     Done,
     Failed,
+}
+
+// === impl Revision ===
+
+impl Revision {
+    /// Makes the revision of a commit that somebody has in a branch.
+    #[must_use]
+    pub fn pushed(commit: CommitId) -> Self {
+        Revision { commit, is_recorded: false }
+    }
+
+    /// Makes the revision of a commit that mini made of an upload.
+    #[must_use]
+    pub fn recorded(commit: CommitId) -> Self {
+        Revision { commit, is_recorded: true }
+    }
 }
 
 // === impl Version ===
@@ -115,7 +142,9 @@ macro_rules! word_enum {
 }
 
 word_enum! {
-    ReleaseKind { Push = "push", Rebuild = "rebuild", Config = "config", Rollback = "rollback" }
+    ReleaseKind {
+        Push = "push", Upload = "upload", Image = "image", Rebuild = "rebuild", Config = "config", Rollback = "rollback",
+    }
     ReleaseState { Starting = "starting", Live = "live", Draining = "draining", Retired = "retired", Failed = "failed" }
     Stage {
         Queued = "queued", Sourced = "sourced", Building = "building", Built = "built", Starting = "starting",

@@ -73,7 +73,7 @@ impl Platform {
             url: self.url_of(app),
             git: self.git_url(&app.name),
             release: app.current_version,
-            commit: release.and_then(|release| release.commit),
+            commit: release.and_then(|release| release.commit().cloned()),
             deploy_branch: app.deploy_branch.clone(),
             image_bytes,
             created_at: app.created_at,

@@ -5,11 +5,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Platform;
 use super::permit::Permit;
-use crate::command::{Answer, Event, ReleaseRow, Released, Reply};
-use crate::deploy::{Change, Deployer, Talk};
-use crate::error::{Error, Result};
+use crate::command::{Answer, Event, ReleaseRow, Reply};
+use crate::deploy::{Change, Talk};
+use crate::error::Result;
 use crate::model::Version;
-use crate::store::App;
 
 impl Platform {
     pub(super) async fn list_releases(&self, permit: &Permit, newest: usize) -> Result<Reply> {
@@ -19,7 +18,7 @@ impl Platform {
             version: release.version,
             kind: release.kind,
             state: release.state,
-            commit: release.commit,
+            commit: release.revision.map(|revision| revision.commit),
             description: release.description,
             by: release.by,
             created_at: release.created_at,
@@ -38,45 +37,38 @@ impl Platform {
 
     /// Starts the change and streams what it says; a reader that leaves cancels it until its switch.
     pub(super) fn release_words(&self, permit: &Permit, change: Change, cancelled: CancellationToken) -> Reply {
+        let (deployer, app, by) = (self.deployer.clone(), permit.app().id.clone(), permit.caller().name.clone());
+        self.story(async move |talk| {
+            Ok(match deployer.change(&app, change, &by, &talk, &cancelled).await? {
+                Some(released) => Event::Say(format!("Released {}.", released.version)),
+                None => Event::Say("Done.".to_owned()),
+            })
+        })
+    }
+
+    /// Streams what a deploy says while it goes on by itself, and then how it ended.
+    pub(super) fn story<W>(&self, work: impl FnOnce(Talk) -> W + Send + 'static) -> Reply
+    where
+        W: Future<Output = Result<Event>> + Send,
+    {
         let (events, lines) = mpsc::channel(64);
-        let (said, mut talked) = mpsc::unbounded_channel::<String>();
-        let (deployer, app, by) = (self.deployer.clone(), permit.app().clone(), permit.caller().name.clone());
-        let url = self.url_of(&app);
+        let (said, mut talked) = mpsc::unbounded_channel::<Event>();
+        let staged = said.clone();
+        let talk = Talk::new(move |line| drop(said.send(Event::Talk(line.to_owned()))));
+        let talk = talk.with_stages(move |stage| drop(staged.send(Event::Stage(stage))));
         self.deployer.in_background(async move {
-            let talk = deployer.logged(&app.id, &Talk::new(move |line| drop(said.send(line.to_owned()))));
-            let work = async {
-                let result = deployer.change(&app.id, change, &by, &talk, &cancelled).await;
-                drop(talk);
-                result
-            };
             let relay = async {
-                while let Some(line) = talked.recv().await {
-                    // It is the data, and comes as such.
-                    if line.trim() == url {
-                        continue;
-                    }
-                    // The reader may have left; the change decides by `cancelled`, not by this.
-                    let _ = events.send(Ok(Event::Talk(line))).await;
+                while let Some(event) = talked.recv().await {
+                    // The reader may have left; the deploy decides by `cancelled`, not by this.
+                    let _ = events.send(Ok(event)).await;
                 }
             };
-            let (result, ()) = tokio::join!(work, relay);
-            let end = match result {
-                Ok(Some(version)) => released(&deployer, &app, version, url.clone()).await,
-                Ok(None) => Ok(Event::Say("Done.".to_owned())),
-                Err(err) => {
-                    tracing::info!(app.name = %app.name, %by, ?err, "a change was not released");
-                    Err(err)
-                }
-            };
-            let _ = events.send(end).await;
+            let (result, ()) = tokio::join!(Box::pin(work(talk)), relay);
+            if let Err(err) = &result {
+                tracing::info!(?err, "a deploy by a word ended without a release");
+            }
+            let _ = events.send(result).await;
         });
         Reply::Lines(lines)
     }
-}
-
-/// The outcome as data; the talk has told it to people.
-async fn released(deployer: &Deployer, app: &App, version: Version, url: String) -> Result<Event> {
-    let release = deployer.rooms().store.release(app.id.clone(), version).await?;
-    let container = release.container.ok_or_else(|| Error::failed(format!("{version} has no container")))?;
-    Ok(Event::Released(Released { app: app.name.clone(), version, url, container }))
 }

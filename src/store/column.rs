@@ -2,13 +2,13 @@
 
 use std::net::Ipv4Addr;
 
-use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::{Row, ToSql};
 
 use crate::error::Error;
 use crate::model::{
-    AppId, AppName, CommitId, ConfigName, ContainerId, Fingerprint, ImageId, InstanceId, KeyName, ReleaseKind, ReleaseState, Role, Stage,
-    Stamp, TokenId, Version,
+    AppId, AppName, CommitId, ConfigName, ContainerId, Fingerprint, ImageId, InstanceId, KeyName, RegistryHost, ReleaseKind, ReleaseState,
+    Role, Stage, Stamp, TokenId, Version,
 };
 
 /// A container's address, written with dots.
@@ -37,8 +37,21 @@ macro_rules! text_columns {
     )+};
 }
 
-text_columns!(AppId, AppName, CommitId, ConfigName, ContainerId, Fingerprint, ImageId, InstanceId, KeyName, TokenId);
+text_columns!(AppId, AppName, CommitId, ConfigName, ContainerId, Fingerprint, ImageId, InstanceId, KeyName, RegistryHost, TokenId);
 text_columns!(ReleaseKind, ReleaseState, Stage);
+
+/// Returns what stands in the columns `kind` and `newer_kind`.
+pub(super) fn kind_columns(kind: ReleaseKind) -> (ReleaseKind, Option<ReleaseKind>) {
+    match kind {
+        ReleaseKind::Upload | ReleaseKind::Image => (ReleaseKind::Push, Some(kind)),
+        _ => (kind, None),
+    }
+}
+
+/// Reads what [`kind_columns`] wrote.
+pub(super) fn kind_of(row: &Row<'_>) -> rusqlite::Result<ReleaseKind> {
+    Ok(row.get::<_, Option<ReleaseKind>>("newer_kind")?.unwrap_or(row.get("kind")?))
+}
 
 impl ToSql for Role {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

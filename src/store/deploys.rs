@@ -6,10 +6,12 @@ use std::str::FromStr;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::Store;
+use super::column::{kind_columns, kind_of};
 use crate::error::{Error, Result};
 use crate::model::{AppId, CommitId, ImageId, ReleaseKind, Stage, Stamp, Version};
 
-const COLUMNS: &str = "id, app, kind, stage, failed_in, commit_id, image_id, version, by, message, started_at, finished_at, reason";
+const COLUMNS: &str = "id, app, kind, newer_kind, stage, failed_in, commit_id, image_id, version, by, message, started_at, \
+                       finished_at, reason";
 
 /// A deploy's number on this server, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,9 +53,11 @@ impl Store {
     pub async fn begin_deploy(&self, new: NewDeploy) -> Result<DeployId> {
         self.write(move |conn, _| {
             super::apps::app(conn, &new.app)?;
+            let (kind, newer_kind) = kind_columns(new.kind);
             conn.execute(
-                "INSERT INTO deploys (app, kind, stage, commit_id, by, message, started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![new.app, new.kind, Stage::Queued, new.commit, new.by, new.message, Stamp::now()],
+                "INSERT INTO deploys (app, kind, newer_kind, stage, commit_id, by, message, started_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                params![new.app, kind, newer_kind, Stage::Queued, new.commit, new.by, new.message, Stamp::now()],
             )?;
             Ok(DeployId(conn.last_insert_rowid()))
         })
@@ -165,7 +169,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Deploy> {
     Ok(Deploy {
         id: DeployId(row.get("id")?),
         app: row.get("app")?,
-        kind: row.get("kind")?,
+        kind: kind_of(row)?,
         stage: row.get("stage")?,
         failed_in: row.get("failed_in")?,
         commit: row.get("commit_id")?,

@@ -5,13 +5,13 @@ use std::net::Ipv4Addr;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::Store;
-use super::column::Address;
+use super::column::{Address, kind_columns, kind_of};
 use super::config::{ConfigValues, open_snapshot, seal_snapshot};
 use crate::error::{Error, Result};
-use crate::model::{AppId, CommitId, ContainerId, ImageId, ReleaseKind, ReleaseState, Stamp, Version};
+use crate::model::{AppId, CommitId, ContainerId, ImageId, ReleaseKind, ReleaseState, Revision, Stamp, Version};
 
-const COLUMNS: &str = "app, version, kind, state, commit_id, image_id, image_tag, by, description, created_at, live_at, retired_at, \
-                       reason, container_id, address, port";
+const COLUMNS: &str = "app, version, kind, newer_kind, state, commit_id, is_recorded, image_id, image_tag, by, description, created_at, live_at, \
+                       retired_at, reason, container_id, address, port";
 
 /// One release; rows are never deleted while their app is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,8 @@ pub struct Release {
     pub version: Version,
     pub kind: ReleaseKind,
     pub state: ReleaseState,
-    pub commit: Option<CommitId>,
+    /// `None`: it was made of an image, not of a source.
+    pub revision: Option<Revision>,
     pub image: ImageId,
     pub image_tag: String,
     /// The name of the key that made it.
@@ -37,11 +38,21 @@ pub struct Release {
     pub port: Option<u16>,
 }
 
+// === impl Release ===
+
+impl Release {
+    /// Returns the commit of the source, whoever made it.
+    #[must_use]
+    pub fn commit(&self) -> Option<&CommitId> {
+        self.revision.as_ref().map(|revision| &revision.commit)
+    }
+}
+
 /// A release to begin.
 #[derive(Clone, Debug)]
 pub struct NewRelease {
     pub kind: ReleaseKind,
-    pub commit: Option<CommitId>,
+    pub revision: Option<Revision>,
     pub image: ImageId,
     pub image_tag: String,
     pub by: String,
@@ -57,16 +68,21 @@ impl Store {
         self.write(move |conn, sealer| {
             let version = next_version(conn, &app)?;
             let config = seal_snapshot(sealer, &app, version, &new.config);
+            let (kind, newer_kind) = kind_columns(new.kind);
+            let is_recorded = new.revision.as_ref().is_some_and(|revision| revision.is_recorded);
+            let commit = new.revision.map(|revision| revision.commit);
             conn.execute(
                 "INSERT INTO releases
-                 (app, version, kind, state, commit_id, image_id, image_tag, by, description, created_at, sealed_config)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                 (app, version, kind, newer_kind, state, commit_id, is_recorded, image_id, image_tag, by, description, created_at, sealed_config)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
                 params![
                     app,
                     version,
-                    new.kind,
+                    kind,
+                    newer_kind,
                     ReleaseState::Starting,
-                    new.commit,
+                    commit,
+                    is_recorded,
                     new.image,
                     new.image_tag,
                     new.by,
@@ -182,12 +198,13 @@ fn change_in_motion(conn: &Connection, app: &AppId, version: Version, change: &s
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Release> {
+    let (commit, is_recorded): (Option<CommitId>, bool) = (row.get("commit_id")?, row.get("is_recorded")?);
     Ok(Release {
         app: row.get("app")?,
         version: row.get("version")?,
-        kind: row.get("kind")?,
+        kind: kind_of(row)?,
         state: row.get("state")?,
-        commit: row.get("commit_id")?,
+        revision: commit.map(|commit| Revision { commit, is_recorded }),
         image: row.get("image_id")?,
         image_tag: row.get("image_tag")?,
         by: row.get("by")?,
@@ -235,9 +252,21 @@ mod tests {
 
         let release = store.release(app.id.clone(), version).await.unwrap();
         assert_eq!((release.address, release.port), (Some(Ipv4Addr::new(10, 9, 0, 66)), Some(3000)));
-        assert_eq!((release.container, release.commit), (Some(container('c')), Some(commit())));
+        assert_eq!((release.container, release.revision), (Some(container('c')), Some(Revision::pushed(commit()))));
         assert_eq!(store.release_config(app.id.clone(), version).await.unwrap(), config(&[("A", "ä\n1")]));
         assert!(store.config(app.id).await.unwrap().is_empty(), "it is not the app's before the switch");
+    }
+
+    #[tokio::test]
+    async fn a_release_of_an_upload_is_a_push_to_the_mini_of_before() {
+        let (dir, store, app) = with_app().await;
+        let new = NewRelease { kind: ReleaseKind::Upload, revision: Some(Revision::recorded(commit())), ..new_release('a', &[]) };
+
+        let release = store.begin_release(app.id.clone(), new).await.unwrap();
+
+        assert_eq!((release.kind, release.revision), (ReleaseKind::Upload, Some(Revision::recorded(commit()))));
+        let before = Connection::open(dir.path().join("mini.db")).unwrap();
+        assert_eq!(before.query_row("SELECT kind FROM releases", [], |row| row.get(0)), Ok("push".to_owned()));
     }
 
     #[tokio::test]

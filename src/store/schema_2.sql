@@ -1,4 +1,4 @@
--- API keys and the registries that images are pulled from.
+-- API keys, the registries that images are pulled from, and releases that are no push.
 
 CREATE TABLE tokens (
     -- The public half of the key: what people and logs see of it.
@@ -29,3 +29,10 @@ CREATE TABLE registries (
     added_at INTEGER NOT NULL,
     added_by TEXT NOT NULL
 ) STRICT;
+
+-- The kind, where the first schema has no word for it; `kind` is then 'push', so that the mini of before reads the row.
+ALTER TABLE releases ADD COLUMN newer_kind TEXT;
+ALTER TABLE deploys ADD COLUMN newer_kind TEXT;
+
+-- 1: mini made the commit of an upload, and no branch holds it (model::Revision).
+ALTER TABLE releases ADD COLUMN is_recorded INTEGER NOT NULL DEFAULT 0;

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use super::file::sync_dir;
 use super::schema::{beside, meta, set_meta};
 use crate::error::{Error, Result};
-use crate::model::{AppId, ConfigName, Version};
+use crate::model::{AppId, ConfigName, RegistryHost, Version};
 
 /// The key file's name within the data dir.
 pub(super) const NAME: &str = "master.key";
@@ -34,6 +34,7 @@ pub(super) struct Sealer {
 pub(super) enum Label<'a> {
     Config(&'a AppId, &'a ConfigName),
     Release(&'a AppId, Version),
+    Registry(&'a RegistryHost),
     Check,
 }
 
@@ -110,6 +111,7 @@ impl Label<'_> {
         match self {
             Label::Config(app, name) => format!("config\0{app}\0{name}").into_bytes(),
             Label::Release(app, version) => format!("release\0{app}\0{version}").into_bytes(),
+            Label::Registry(host) => format!("registry\0{host}").into_bytes(),
             Label::Check => b"check".to_vec(),
         }
     }
@@ -121,7 +123,8 @@ fn wrong_key(path: &Path) -> Error {
 }
 
 fn has_ciphertext(conn: &Connection) -> Result<bool> {
-    Ok(conn.query_row("SELECT EXISTS (SELECT 1 FROM config) OR EXISTS (SELECT 1 FROM releases)", [], |row| row.get(0))?)
+    let query = "SELECT EXISTS (SELECT 1 FROM config) OR EXISTS (SELECT 1 FROM releases) OR EXISTS (SELECT 1 FROM registries)";
+    Ok(conn.query_row(query, [], |row| row.get(0))?)
 }
 
 fn read_key(path: &Path) -> Result<Option<[u8; KEY_BYTES]>> {

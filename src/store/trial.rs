@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{App, ConfigValues, GoLive, NewDeploy, NewKey, NewRelease, Release, Store};
 use crate::error::{Error, Kind};
-use crate::model::{CommitId, ContainerId, ImageId, PublicKey, ReleaseKind, Role, Scope, Secret, Version};
+use crate::model::{CommitId, ContainerId, ImageId, PublicKey, ReleaseKind, Revision, Role, Scope, Secret, Version};
 
 pub(super) const CANARY: &str = "canary-5b1f7c";
 
@@ -45,7 +45,7 @@ pub(super) fn commit() -> CommitId {
 pub(super) fn new_release(digit: char, pairs: &[(&str, &str)]) -> NewRelease {
     NewRelease {
         kind: ReleaseKind::Push,
-        commit: Some(commit()),
+        revision: Some(Revision::pushed(commit())),
         image: image(digit),
         image_tag: format!("mini/blog:{digit}"),
         by: "anna".into(),
