@@ -1,9 +1,12 @@
 //! Images: what they say of themselves, which an app has, and how they go.
 
+use std::collections::BTreeMap;
+
 use bollard::models::{ImageInspect, ImageSummary as Listed};
-use bollard::query_parameters::{ListImagesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptionsBuilder};
+use bollard::query_parameters::{ListImagesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder};
 
 use super::failure::absent_is_none;
+use super::label::Filters;
 use super::{Engine, label};
 use crate::error::{Error, Kind, Result};
 use crate::model::{AppId, ImageId, Stamp};
@@ -46,12 +49,32 @@ impl Engine {
         }
     }
 
-    /// Lists an app's images, those without a name too.
+    /// Gives an image one more name, `repository:tag`.
+    pub async fn tag_image(&self, image: &ImageId, name: &str) -> Result<()> {
+        let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
+        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+        self.call(|docker| async move { docker.tag_image(image.as_str(), Some(options)).await }).await
+    }
+
+    /// Lists an app's images: those built for it, also without a name, and those that only bear a name of its own, `mini/<app id>:…`.
+    ///
+    /// Their other names are somebody else's and are left out.
     pub async fn images(&self, app: &AppId) -> Result<Vec<ImageSummary>> {
-        let filters = label::filter_app(self.instance(), app);
-        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
-        let images = self.call(|docker| async move { docker.list_images(Some(options)).await }).await?;
-        Ok(images.into_iter().filter_map(ImageSummary::read).collect())
+        let prefix = format!("mini/{app}:");
+        let named = Filters::from([("reference".to_owned(), vec![format!("{prefix}*")])]);
+        let mut found: BTreeMap<String, ImageSummary> = BTreeMap::new();
+        for filters in [label::filter_app(self.instance(), app), named] {
+            let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+            let images = self.call(|docker| async move { docker.list_images(Some(options)).await }).await?;
+            for mut image in images.into_iter().filter_map(ImageSummary::read) {
+                let is_nameless = image.tags.is_empty();
+                image.tags.retain(|tag| tag.starts_with(&prefix));
+                if is_nameless || !image.tags.is_empty() {
+                    found.insert(image.id.to_string(), image);
+                }
+            }
+        }
+        Ok(found.into_values().collect())
     }
 
     /// Shrinks the build cache of the engine to `max_bytes`, oldest use first; returns the bytes that were freed.

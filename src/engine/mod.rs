@@ -21,6 +21,7 @@ mod network;
 mod oneoff;
 mod probe;
 mod progress;
+mod pull;
 mod subnet;
 mod verdict;
 
@@ -50,6 +51,7 @@ pub use network::Network;
 pub use oneoff::{Attach, ONE_OFF};
 pub use probe::{Probe, probe};
 pub use progress::BuildLine;
+pub use pull::{PullRequest, Pulled};
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
