@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AppName, CommitId, ContainerId, Fingerprint, ReleaseKind, ReleaseState, Role, Stamp, Token, TokenId, Version};
+use crate::model::{
+    AppName, CommitId, ContainerId, Fingerprint, RegistryHost, ReleaseKind, ReleaseState, Role, Stamp, Token, TokenId, Version,
+};
 
 /// The answer to a command that gives a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,7 @@ pub enum Answer {
     Keys(Vec<KeyRow>),
     Tokens(Vec<TokenRow>),
     NewToken(NewToken),
+    Registries(Vec<RegistryRow>),
     WhoAmI(WhoAmI),
     Status(Box<ServerStatus>),
     Version(VersionInfo),
@@ -126,6 +129,14 @@ pub struct NewToken {
     pub apps: Option<Vec<AppName>>,
     pub expires_at: Option<Stamp>,
     pub token: Token,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryRow {
+    pub host: RegistryHost,
+    pub username: String,
+    pub by: String,
+    pub added_at: Stamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,8 +16,8 @@ pub mod wire;
 mod words;
 
 pub use answer::{
-    Answer, AppDetails, AppRow, ConfigRow, Done, Entry, KeyRow, NewToken, ProcessRow, ReleaseRow, ServerHello, ServerStatus, TokenRow,
-    VersionInfo, WhoAmI,
+    Answer, AppDetails, AppRow, ConfigRow, Done, Entry, KeyRow, NewToken, ProcessRow, RegistryRow, ReleaseRow, ServerHello, ServerStatus,
+    TokenRow, VersionInfo, WhoAmI,
 };
 pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};
 pub use call::{Attached, Call, End, EndError, Event, Input, Lines, LogRecord, Output, Released, Reply, Resizes, Terminal};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::selection::{LogSource, Since};
 use crate::error::{Error, Result};
-use crate::model::{AppName, ConfigName, KeyName, Lifetime, ProcessName, Role, Version};
+use crate::model::{AppName, CommitId, ConfigName, ImageRef, KeyName, Lifetime, ProcessName, RegistryHost, Role, Version};
 
 /// A command of the server. No variant holds a path: files are opened by the client, every other door takes `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
@@ -142,6 +142,49 @@ pub enum Command {
         #[arg(long)]
         no_cache: bool,
     },
+    /// Deploy a source that is piped in, or an image
+    #[command(name = "deploy", after_help = "Deploy the folder you are in: tar -cz . | ssh mini deploy APP -")]
+    Deploy {
+        app: AppName,
+        /// A tar or tar.gz of the source; it is piped in: `-`, or nothing
+        #[arg(value_name = "-", value_parser = only_the_input, conflicts_with = "image")]
+        input: Option<String>,
+        /// Release an image instead; one that is not on the server is pulled
+        #[arg(long, value_name = "IMAGE")]
+        image: Option<ImageRef>,
+        /// What to show in the list of releases
+        #[arg(short = 'm', long, value_name = "TEXT", value_parser = one_line)]
+        message: Option<String>,
+        /// Build every step anew
+        #[arg(long, conflicts_with = "image")]
+        no_cache: bool,
+        /// The commit that the source is, if the app's repository has it
+        #[arg(long, value_name = "ID", conflicts_with = "image")]
+        commit: Option<CommitId>,
+    },
+    /// List the registries that mini has a login for
+    #[command(name = "registry")]
+    Registry,
+    /// Log in at a registry, to pull private images
+    #[command(name = "registry:login")]
+    RegistryLogin {
+        /// Address of the registry, as registry.example.com:5000 or docker.io
+        #[arg(value_name = "HOST")]
+        host: RegistryHost,
+        /// Name of the user there
+        #[arg(value_name = "USERNAME", value_parser = one_line)]
+        username: String,
+        /// The password or token; it is piped in: `-`, or nothing
+        #[arg(value_name = "-", value_parser = only_the_input)]
+        input: Option<String>,
+    },
+    /// Forget the login at a registry
+    #[command(name = "registry:logout")]
+    RegistryLogout {
+        /// Address of the registry
+        #[arg(value_name = "HOST")]
+        host: RegistryHost,
+    },
     /// List the SSH keys that may log in
     #[command(name = "keys")]
     Keys,
@@ -216,6 +259,8 @@ pub enum Need {
     LoggedIn,
     /// `role` on this app.
     App(AppName, Role),
+    /// To deploy to this app, which is created if the name is free and the caller may.
+    Deploy(AppName),
     /// `role` on all apps: a scoped key cannot.
     AllApps(Role),
     /// The host's own things.
@@ -243,6 +288,7 @@ impl Command {
             | Command::Run { app, .. }
             | Command::Enter { app, .. }
             | Command::AppsDestroy { app, .. } => Need::App(app.clone(), Role::Deploy),
+            Command::Deploy { app, .. } => Need::Deploy(app.clone()),
             Command::AppsCreate { .. } => Need::AllApps(Role::Deploy),
             Command::Keys
             | Command::KeysAdd { .. }
@@ -250,12 +296,15 @@ impl Command {
             | Command::Tokens
             | Command::TokensCreate { .. }
             | Command::TokensRevoke { .. }
+            | Command::Registry
+            | Command::RegistryLogin { .. }
+            | Command::RegistryLogout { .. }
             | Command::Status => Need::Host,
         }
     }
 
     /// The words that may read an input; whether a command does is for [`Command::reads_input`] to say.
-    const READERS: &[&str] = &["config:set", "keys:add"];
+    const READERS: &[&str] = &["config:set", "deploy", "keys:add", "registry:login"];
 
     /// Tells whether commands of this word may read an input, whatever their arguments are.
     #[must_use]
@@ -273,7 +322,8 @@ impl Command {
     #[must_use]
     pub fn reads_input(&self) -> bool {
         match self {
-            Command::KeysAdd { .. } => true,
+            Command::KeysAdd { .. } | Command::RegistryLogin { .. } => true,
+            Command::Deploy { image, .. } => image.is_none(),
             Command::ConfigSet { assignments, .. } => assignments.iter().any(Assignment::is_from_input),
             _ => self.is_attached(),
         }
@@ -289,6 +339,15 @@ impl Command {
 /// Parses the `-` that stands for the input. The sentence is for those who named a file of their own machine over ssh.
 fn only_the_input(word: &str) -> Result<String> {
     if word == "-" { Ok(word.to_owned()) } else { Err(Error::usage("the server does not read files: pipe it")) }
+}
+
+/// Parses a text of at most 200 characters that stands in lists.
+fn one_line(word: &str) -> Result<String> {
+    const MAX_CHARS: usize = 200;
+    if word.is_empty() || word.chars().any(char::is_control) || word.chars().count() > MAX_CHARS {
+        return Err(Error::usage(format!("this is not one line of 1 to {MAX_CHARS} characters")));
+    }
+    Ok(word.to_owned())
 }
 
 // === impl Assignment ===

@@ -27,6 +27,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("tokens:list", "tokens"),
     ("tokens:add", "tokens:create"),
     ("tokens:remove", "tokens:revoke"),
+    ("registry:list", "registry"),
     ("ssh-keys", "keys"),
     ("ssh-keys:add", "keys:add"),
     ("ssh-keys:remove", "keys:remove"),
@@ -36,8 +37,22 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 /// Words whose first argument is an app, so that `-a APP` may stand anywhere.
-const WITHOUT_APP: &[&str] =
-    &["apps", "keys", "keys:add", "keys:remove", "tokens", "tokens:create", "tokens:revoke", "whoami", "status", "version", "help"];
+const WITHOUT_APP: &[&str] = &[
+    "apps",
+    "keys",
+    "keys:add",
+    "keys:remove",
+    "registry",
+    "registry:login",
+    "registry:logout",
+    "tokens",
+    "tokens:create",
+    "tokens:revoke",
+    "whoami",
+    "status",
+    "version",
+    "help",
+];
 
 #[derive(Parser)]
 #[command(
@@ -247,6 +262,8 @@ mod tests {
             ("tokens:create ci --app blog --expires 90d", "tokens create ci --expires 90d --app blog"),
             ("rebuild blog", "ps:rebuild blog"),
             ("config blog --show", "config:show blog --show"),
+            ("deploy blog --image nginx", "deploy --image nginx -a blog"),
+            ("registry:login a.b c -", "registry login A.b c -"),
         ];
 
         for (one, other) in same {
@@ -281,6 +298,12 @@ mod tests {
             "logs blog -p Web",
             "logs blog -s nonsense",
             "logs blog --since yesterday",
+            "deploy",
+            "deploy blog ./src",
+            "deploy blog - --image nginx",
+            "deploy blog --image nginx --no-cache",
+            "deploy blog --image UPPER",
+            "registry:login a.b c secret",
         ] {
             let err = parse(line).unwrap_err();
             assert_eq!(err.exit_code(), 2, "`{line}`: {err}");

@@ -7,9 +7,11 @@ mod attached;
 mod build;
 mod change;
 mod complaint;
+mod delivery;
 mod destroy;
 mod environment;
 mod explain;
+mod image;
 mod journal;
 mod names;
 mod oneoff;
@@ -27,6 +29,7 @@ mod switch;
 mod talk;
 mod ticket;
 mod turns;
+mod upload;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -40,12 +43,14 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::git::Git;
 use crate::logs::{LogLine, Logs, Source};
+use crate::model::limits::UPLOADS_AT_ONCE;
 use crate::model::{AppId, ContainerId, Stamp, Version};
 use crate::route::Routes;
 use crate::store::{App, Store};
 
 pub use attached::Entry;
 pub use change::{Change, ConfigChange};
+pub use delivery::{Cargo, Delivery, Parcel};
 pub use environment::Config;
 pub use names::friendly_name;
 pub use oneoff::OneOff;
@@ -75,6 +80,7 @@ struct Inner {
     turns: turns::Turns,
     drains: switch::Drains,
     builders: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
     /// What goes on after its caller has been answered: draining, retiring, start-up repairs.
     background: TaskTracker,
     /// Releases that the last run left starting or draining, until they are ended.
@@ -97,6 +103,7 @@ impl Deployer {
             turns: turns::Turns::default(),
             drains: switch::Drains::default(),
             builders,
+            uploads: Arc::new(Semaphore::new(UPLOADS_AT_ONCE)),
             background: TaskTracker::new(),
             starts: watch::Sender::new(0),
             left: Mutex::default(),

@@ -81,7 +81,8 @@ impl Platform {
         }
     }
 
-    async fn push_target(&self, caller: &Caller, name: AppName) -> Result<Target> {
+    /// Returns where a push or another deploy goes: an app within reach, or a free name that the caller may create.
+    pub(super) async fn push_target(&self, caller: &Caller, name: AppName) -> Result<Target> {
         if let Some(app) = self.rooms().store.app_by_name(name.clone()).await? {
             if caller.scope.reaches(&app.id) {
                 return Ok(Target::Existing(app));
@@ -93,7 +94,7 @@ impl Platform {
             return Err(no_such_app(&name));
         }
         if !self.rooms().settings.create_on_push {
-            return Err(Error::not_found(format!("app `{name}` does not exist, and pushing does not create apps here"))
+            return Err(Error::not_found(format!("app `{name}` does not exist, and deploying does not create apps here"))
                 .hint(format!("create it: ssh mini apps:create {name}")));
         }
         Ok(Target::New(name))

@@ -2,11 +2,13 @@
 
 mod apps;
 mod config;
+mod deploy;
 mod git;
 mod keys;
 mod logs;
 mod order;
 mod permit;
+mod registries;
 mod releases;
 mod run;
 mod status;
@@ -16,7 +18,7 @@ mod visits;
 use std::sync::Arc;
 
 use crate::command::{Call, Command, Reply, Selection, Since};
-use crate::deploy::{Deployer, Rooms};
+use crate::deploy::{Deployer, Parcel, Rooms};
 use crate::engine::Console;
 use crate::error::Result;
 use crate::model::{Caller, Fingerprint, Origin, Stamp};
@@ -101,6 +103,14 @@ impl Platform {
             Command::Releases { lines, .. } => self.list_releases(&permit, lines as usize).await,
             Command::Rollback { version, .. } => Ok(self.roll_back(&permit, version, cancelled)),
             Command::Rebuild { no_cache, .. } => Ok(self.rebuild(&permit, no_cache, cancelled)),
+            Command::Deploy { image: Some(image), message, .. } => Ok(self.deploy_image(permit, image, message, cancelled)),
+            Command::Deploy { image: None, message, commit, no_cache, .. } => {
+                let parcel = Parcel { archive: input.into_reader(), commit, no_cache };
+                Ok(self.deploy_upload(permit, parcel, message, cancelled))
+            }
+            Command::Registry => self.list_registries(&permit).await,
+            Command::RegistryLogin { host, username, .. } => self.log_in(&permit, host, username, input).await,
+            Command::RegistryLogout { host } => self.log_out(&permit, host).await,
             Command::Keys => self.list_keys(&permit).await,
             Command::KeysAdd { name, role, apps, .. } => self.add_key(&permit, name, role, &apps, input).await,
             Command::KeysRemove { key } => self.remove_key(&permit, &key).await,

@@ -2,14 +2,22 @@
 
 use super::Platform;
 use crate::command::Need;
+use crate::deploy::Target;
 use crate::error::{Error, Result};
 use crate::model::{AppName, Caller, Role, Scope};
 use crate::store::App;
 
-/// A caller that was let through, and the app that the need was about.
+/// A caller that was let through, and what the need was about.
 pub(super) struct Permit {
     caller: Caller,
-    app: Option<App>,
+    about: About,
+}
+
+/// What the need was about.
+enum About {
+    Nothing,
+    App(App),
+    Target(Target),
 }
 
 // === impl Permit ===
@@ -21,30 +29,45 @@ impl Permit {
 
     /// Returns the app. Every command whose need names an app has one.
     pub(super) fn app(&self) -> &App {
-        self.app.as_ref().expect("a permit for an app's verb holds the app")
+        match &self.about {
+            About::App(app) => app,
+            About::Nothing | About::Target(_) => panic!("a permit for an app's verb holds the app"),
+        }
+    }
+
+    /// Returns where to deploy. The command whose need is that has it.
+    pub(super) fn into_target(self) -> (Caller, Target) {
+        match self.about {
+            About::Target(target) => (self.caller, target),
+            About::Nothing | About::App(_) => panic!("a permit to deploy holds where to"),
+        }
     }
 }
 
 impl Platform {
     pub(super) async fn permit(&self, caller: &Caller, need: &Need) -> Result<Permit> {
-        let app = match need {
-            Need::LoggedIn => None,
+        let about = match need {
+            Need::LoggedIn => About::Nothing,
             Need::Host => {
                 check_role(caller, Role::Admin)?;
-                None
+                About::Nothing
             }
             Need::AllApps(role) => {
                 check_role(caller, *role)?;
                 check_unscoped(caller)?;
-                None
+                About::Nothing
             }
             Need::App(name, role) => {
                 let app = self.reachable(caller, name).await?;
                 check_role(caller, *role)?;
-                Some(app)
+                About::App(app)
+            }
+            Need::Deploy(name) => {
+                check_role(caller, Role::Deploy)?;
+                About::Target(self.push_target(caller, name.clone()).await?)
             }
         };
-        Ok(Permit { caller: caller.clone(), app })
+        Ok(Permit { caller: caller.clone(), about })
     }
 
     /// Finds an app within the caller's reach; a foreign one looks the same as a missing one.

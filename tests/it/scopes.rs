@@ -80,7 +80,7 @@ fn pushing_creates_no_app_where_that_is_turned_off() {
 
     let refused = mini.anna.push(repo.path(), mini.ssh, "hello", &["main"]);
 
-    let refused = refused.fails(128, "mini: app `hello` does not exist, and pushing does not create apps here");
+    let refused = refused.fails(128, "mini: app `hello` does not exist, and deploying does not create apps here");
     assert!(refused.stderr.contains("create it: ssh mini apps:create hello"), "{}", refused.stderr);
     assert_eq!(mini.apps(), Vec::<String>::new());
     mini.anna.ssh(mini.ssh, "apps:create hello").ok();

@@ -223,6 +223,26 @@ fn no_request_fails_over_pushes_a_config_change_and_a_rollback() {
     mini.finish();
 }
 
+#[test]
+fn no_request_fails_over_three_uploads() {
+    let (mini, repo) = with_app(&[]);
+    let load = Load::start(mini.http, "blog.localhost");
+
+    for number in 2..=4 {
+        repo.write("www/index.html", &format!("page {number}"));
+        let said = mini.anna.upload(&repo, mini.ssh, "blog").ok().stderr;
+        let line = said.lines().find(|line| line.contains("Switched to")).unwrap();
+        assert!(line.starts_with(&format!("-----> Switched to v{number}: ")) && line.ends_with(", 0 failed"), "{line}");
+    }
+    eventually("the old releases to be gone", || (mini.docker().containers().len() == 1).then_some(()));
+
+    let (served, failed) = load.stop();
+    assert_eq!(failed, Vec::<String>::new(), "of {served}");
+    assert!(served > 100, "{served} requests prove nothing");
+    assert_eq!(mini.get("blog", "/").body, "page 4");
+    mini.finish();
+}
+
 /// Eight clients, half of which keep their connection, until they are stopped.
 pub struct Load {
     stop: Arc<AtomicBool>,

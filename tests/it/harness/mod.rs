@@ -3,6 +3,7 @@
 mod docker;
 mod http;
 mod person;
+mod registry;
 mod repo;
 mod terminal;
 
@@ -16,6 +17,7 @@ use command_fds::{CommandFdExt, FdMapping};
 
 pub use docker::Docker;
 pub use person::{Person, Running, Said};
+pub use registry::Registry;
 pub use repo::{Entry, Repo};
 pub use terminal::Terminal;
 

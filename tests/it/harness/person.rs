@@ -1,12 +1,14 @@
 //! Somebody with an SSH key: words over ssh, pushes and clones with git.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Seek, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
+
+use super::Repo;
 
 /// A person's folder: keys and an ssh config of their own.
 pub struct Person {
@@ -74,13 +76,28 @@ impl Person {
     }
 
     pub fn ssh_with(&self, server: SocketAddr, words: &str, input: &str) -> Said {
+        Said::by(self.words_command(server, words), input.as_bytes())
+    }
+
+    /// Makes an `ssh mini WORDS` command.
+    pub fn words_command(&self, server: SocketAddr, words: &str) -> Command {
         let line = self.ssh_command(server);
         let mut command = Command::new(&line[0]);
         command.args(&line[1..]).arg("mini@127.0.0.1");
         if !words.is_empty() {
             command.arg(words);
         }
-        Said::by(command, input.as_bytes())
+        command
+    }
+
+    /// `tar -cz . | ssh mini deploy WORDS`, in the folder of a repo and without its history.
+    pub fn upload(&self, repo: &Repo, server: SocketAddr, words: &str) -> Said {
+        Said::by(self.words_command(server, &format!("deploy {words}")), &repo.archive())
+    }
+
+    /// Starts an upload that the test goes on beside.
+    pub fn begin_upload(&self, repo: &Repo, server: SocketAddr, words: &str) -> Running {
+        Running::fed(self.words_command(server, &format!("deploy {words}")), &repo.archive())
     }
 
     /// Makes a git command run in `folder`, with this person's key.
@@ -125,8 +142,21 @@ impl Person {
 
 impl Running {
     /// Starts a command in a process group of its own.
-    pub fn of(mut command: Command) -> Self {
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    pub fn of(command: Command) -> Self {
+        Self::with_input(command, Stdio::null())
+    }
+
+    /// Starts a command with an input that is there already.
+    pub fn fed(command: Command, input: &[u8]) -> Self {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(input).unwrap();
+        file.rewind().unwrap();
+        Self::with_input(command, file.into())
+    }
+
+    /// Starts a command with an input that comes while it runs, such as `Stdio::piped()`.
+    pub fn with_input(mut command: Command, input: Stdio) -> Self {
+        command.process_group(0).stdin(input).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
@@ -145,6 +175,11 @@ impl Running {
                 Err(RecvTimeoutError::Disconnected) => panic!("ended without saying {text:?}, but {:#?}", self.said),
             }
         }
+    }
+
+    /// Returns the end into which a piped input is written.
+    pub fn input(&mut self) -> std::process::ChildStdin {
+        self.child.stdin.take().unwrap()
     }
 
     /// Kills the program and all that it started, as a machine that goes away does.

@@ -94,6 +94,18 @@ impl Repo {
         self.commit(text)
     }
 
+    /// The work tree as a tar.gz, without its history.
+    pub fn archive(&self) -> Vec<u8> {
+        self.tar(&["-cz", "--exclude=./.git", "."])
+    }
+
+    /// What tar writes of the work tree.
+    pub fn tar(&self, words: &[&str]) -> Vec<u8> {
+        let output = Command::new("tar").args(["-f", "-"]).args(words).current_dir(self.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
     pub fn link(&self, path: &str, target: &str) {
         std::os::unix::fs::symlink(target, self.path().join(path)).unwrap();
     }
