@@ -86,7 +86,8 @@ impl Deployer {
         let attempt = self.inner.turns.attempt();
         let work = Box::pin(self.make_change(present.clone(), change, by, talk, &attempt));
         let changed = self.unless_left(&attempt, cancelled, work).await;
-        if changed.is_err() {
+        if let Err(err) = &changed {
+            tracing::info!(app.name = %present.name, %by, ?err, "a change was not released");
             self.after_failure(&present, talk).await;
         }
         changed
@@ -144,9 +145,12 @@ impl Deployer {
         }
         match self.rooms().engine.image(release.image.as_str()).await {
             Err(err) if err.kind() == Kind::NotFound => {
-                return Err(Error::not_found(format!("the image of {version} is no longer kept"))
-                    .hint("push that commit again")
-                    .because(err));
+                let again = match &release.revision {
+                    None => format!("release the image again: ssh mini deploy {} --image IMAGE", app.name),
+                    Some(revision) if revision.is_recorded => "deploy that source again".to_owned(),
+                    Some(_) => "push that commit again".to_owned(),
+                };
+                return Err(Error::not_found(format!("the image of {version} is no longer kept")).hint(again).because(err));
             }
             other => drop(other?),
         }

@@ -45,11 +45,11 @@ impl Sighting {
         let what = format!("{} exited with code {code} after {}", self.process, self.waited());
         match code {
             _ if oom => (format!("{what}: it ran out of memory"), logs.to_owned()),
-            126 => (format!("{what}: its command is not executable"), "chmod +x the file that CMD names, commit and push".into()),
-            127 => (format!("{what}: its command was not found"), "check CMD in the Dockerfile, commit and push".into()),
+            126 => (format!("{what}: its command is not executable"), "chmod +x the file that CMD names, then deploy again".into()),
+            127 => (format!("{what}: its command was not found"), "check CMD in the Dockerfile, then deploy again".into()),
             0 => (
                 format!("{what}: a web process must stay and listen"),
-                "let CMD start the server in the foreground, commit and push".into(),
+                "let CMD start the server in the foreground, then deploy again".into(),
             ),
             _ => (what, logs.to_owned()),
         }
@@ -57,7 +57,7 @@ impl Sighting {
 
     fn silent(&self, app: &AppName, logs: &str) -> (String, String) {
         let port = self.port;
-        let bind = format!("listen on 0.0.0.0:$PORT (PORT is {port} now), commit and push");
+        let bind = format!("listen on 0.0.0.0:$PORT (PORT is {port} now), then deploy again");
         if let Some(place) = self.listening.iter().find(|place| place.port() == port && place.ip().is_loopback()) {
             return (format!("{} listens on {place}, which nothing outside its container reaches", self.process), bind);
         }

@@ -10,12 +10,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::{Deployer, Talk};
-use crate::command::megabytes;
 use crate::error::{Error, Result};
 use crate::git::{NewCommit, Recorded};
 use crate::model::limits::{UPLOAD_SILENCE, UPLOAD_WAIT, UPLOADS_AT_ONCE};
 use crate::model::{CommitId, Revision};
-use crate::source::{Budget, Context, Upload, respool};
+use crate::source::{Budget, Context, Upload, in_words, respool};
 use crate::store::App;
 
 /// An async stream as a blocking reader that does not wait for ever.
@@ -72,7 +71,8 @@ impl Deployer {
         let taken = tokio::task::spawn_blocking(work).await;
         let taken = taken.map_err(|err| Error::failed("the source could not be unpacked").because(err))?;
         let upload = taken.map_err(|err| if fell_silent.get().is_some() { silent().because(err) } else { err })?;
-        talk.detail(format!("{} MB", megabytes(upload.whole().bytes())));
+        let manifest = upload.whole().manifest();
+        talk.detail(format!("{} files, {}", manifest.count(), in_words(manifest.bytes())));
         Ok(upload)
     }
 

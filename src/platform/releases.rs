@@ -64,9 +64,6 @@ impl Platform {
                 }
             };
             let (result, ()) = tokio::join!(Box::pin(work(talk)), relay);
-            if let Err(err) = &result {
-                tracing::info!(?err, "a deploy by a word ended without a release");
-            }
             let _ = events.send(result).await;
         });
         Reply::Lines(lines)

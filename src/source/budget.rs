@@ -85,7 +85,9 @@ impl Spent {
     }
 }
 
-fn in_words(bytes: u64) -> String {
+/// Names a size by its largest whole unit: `120 KiB`.
+#[must_use]
+pub fn in_words(bytes: u64) -> String {
     match bytes {
         limits::GIB.. => format!("{} GiB", bytes / limits::GIB),
         limits::MIB.. => format!("{} MiB", bytes / limits::MIB),

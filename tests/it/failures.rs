@@ -223,7 +223,7 @@ fn an_app_that_only_it_can_reach_is_told_to_bind_elsewhere() {
 -----> Starting web.1 beside v1
  !     web.1 listens on 127.0.0.1:5000, which nothing outside its container reaches
        it printed nothing
- !     try: listen on 0.0.0.0:$PORT (PORT is 5000 now), commit and push
+ !     try: listen on 0.0.0.0:$PORT (PORT is 5000 now), then deploy again
  !     nothing was changed: v1 keeps serving
 ",
     );

@@ -435,3 +435,36 @@ fn a_server_killed_right_after_an_uploads_switch_starts_again_with_the_upload() 
     assert_eq!(mini.get("hello", "/").body, "pushed");
     mini.finish();
 }
+
+#[test]
+fn kills_at_any_moment_of_an_upload_leave_one_whole_release() {
+    let mut mini = Mini::start();
+    let repo = Repo::hello();
+    repo.write("index.html", "0");
+    mini.anna.upload(&repo, mini.ssh, "hello").ok();
+    // A fixed seed (a linear congruence): the moments are spread over the length of an upload, and the same in each run.
+    let mut moment: u64 = 20_260_802;
+
+    for round in 1..=6 {
+        repo.write("index.html", &round.to_string());
+        moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let upload = mini.anna.begin_upload(&repo, mini.ssh, "hello");
+        std::thread::sleep(std::time::Duration::from_millis((moment >> 33) % 2000));
+
+        mini.kill_9();
+
+        let was_told = upload.finish().code == 0;
+        mini.boot();
+        let body: usize = mini.get("hello", "/").body.parse().unwrap();
+        println!("round {round}: told {was_told}, serves {body}");
+        assert!(!was_told || body == round, "acknowledged and lost in round {round}");
+        let seen = refs(&mini, "hello");
+        assert_eq!(names(&seen), ["HEAD", "refs/heads/deployed"]);
+        assert_eq!(live(&mini, "hello").1, seen[1].1);
+        eventually("one container", || (mini.docker().containers().len() == 1).then_some(()));
+        assert_eq!(std::fs::read_dir(mini.data().join("tmp")).unwrap().count(), 0, "sources are left");
+    }
+    mini.anna.clone(mini.home(), mini.ssh, "hello").ok();
+    assert_eq!(std::fs::read_to_string(mini.home().join("copy/index.html")).unwrap(), mini.get("hello", "/").body);
+    mini.finish();
+}
