@@ -1,10 +1,12 @@
 //! The private unix socket: the server's own machine speaks frames here, as root or as the server's user.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,6 +16,9 @@ use crate::command::converse;
 use crate::error::{Error, Result};
 use crate::model::Caller;
 use crate::platform::Platform;
+
+/// How soon a client that left in the middle of its input is missed.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Binds the socket at `path`, in place of one that a killed server left. The data dir's lock must be held.
 pub fn bind(path: &Path) -> Result<UnixListener> {
@@ -59,9 +64,40 @@ async fn serve_one(stream: UnixStream, platform: Platform) {
         Ok(caller) => caller,
         Err(err) => return warn!(?err, "a stranger was at the private socket"),
     };
+    let watched = match second(&stream) {
+        Ok(watched) => watched,
+        Err(err) => return warn!(%err, "a client of the private socket cannot be watched"),
+    };
     let (from, to) = stream.into_split();
-    if let Err(err) = converse(from, to, CancellationToken::new(), |call| platform.run(&caller, call)).await {
+    let gone = CancellationToken::new();
+    let talk = converse(from, to, gone.clone(), |call| platform.run(&caller, call));
+    let watch = async {
+        left(&watched).await;
+        gone.cancel();
+        std::future::pending::<()>().await;
+    };
+    let talked = tokio::select! {
+        talked = talk => talked,
+        () = watch => Ok(()),
+    };
+    if let Err(err) = talked {
         debug!(%err, "the client left before its answer");
+    }
+}
+
+/// Opens the socket a second time, to look at while the first one is read and written.
+fn second(stream: &UnixStream) -> io::Result<UnixStream> {
+    let copy = stream.as_fd().try_clone_to_owned()?;
+    UnixStream::from_std(copy.into())
+}
+
+/// Returns when the client has closed. Reading would tell it too, but not behind input that the program does not read.
+async fn left(stream: &UnixStream) {
+    loop {
+        match stream.ready(Interest::WRITABLE).await {
+            Ok(ready) if !ready.is_write_closed() => tokio::time::sleep(LOOK_EVERY).await,
+            _ => return,
+        }
     }
 }
 
