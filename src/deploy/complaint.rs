@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 /// `OCI runtime exec failed: exec failed: …: exec: "nope": executable file not found in $PATH: unknown`.
 const BEGINNINGS: [&[u8]; 2] = [b"[FATAL tini (", b"OCI runtime exec failed: "];
 const ABSENT: [&str; 3] = ["No such file or directory", "no such file or directory", "not found in $PATH"];
+/// A line with a path in it.
+const MAX_COMPLAINT_BYTES: usize = 8 << 10;
 /// As a shell has them (POSIX, 2.8.2).
 const NOT_FOUND: u8 = 127;
 const NOT_EXECUTABLE: u8 = 126;
@@ -19,27 +21,42 @@ pub(super) struct Complaint {
     place: String,
 }
 
-/// Hands output on; holds the first piece back, and returns it, if it is all there is and looks like a complaint.
+/// Hands output on; holds a first line back, and returns it, if it is all there is and looks like a complaint.
 pub(super) async fn forward(mut hearing: mpsc::Receiver<Result<Output>>, outlet: &mpsc::Sender<Result<Output>>) -> Option<Output> {
-    let mut held = match hearing.recv().await {
-        Some(Ok(first)) if is_complaint(bytes_of(&first)) => Some(first),
-        Some(first) => {
-            outlet.send(first).await.ok()?;
-            None
-        }
-        None => return None,
-    };
+    let mut held: Option<Output> = None;
+    let mut is_open = true;
     while let Some(next) = hearing.recv().await {
-        if let Some(first) = held.take() {
-            outlet.send(Ok(first)).await.ok()?;
-        }
+        let next = match (held.take(), next) {
+            (first, Ok(next)) if is_open => match joined(first, next) {
+                Ok(complaint) => {
+                    held = Some(complaint);
+                    continue;
+                }
+                Err((first, next)) => {
+                    is_open = false;
+                    if let Some(first) = first {
+                        outlet.send(Ok(first)).await.ok()?;
+                    }
+                    Ok(next)
+                }
+            },
+            (_, next) => next,
+        };
         outlet.send(next).await.ok()?;
     }
     held
 }
 
-fn is_complaint(bytes: &[u8]) -> bool {
-    BEGINNINGS.iter().any(|beginning| bytes.starts_with(beginning))
+/// Joins what is held and what follows it if that may still be a complaint: they are written in pieces. Else both are given back.
+fn joined(first: Option<Output>, next: Output) -> Result<Output, (Option<Output>, Output)> {
+    let text = [first.as_ref().map_or(&[][..], bytes_of), bytes_of(&next)].concat();
+    let is_line = text.len() <= MAX_COMPLAINT_BYTES && !text[..text.len().saturating_sub(1)].contains(&b'\n');
+    let is_complaint = is_line && BEGINNINGS.iter().any(|beginning| text.starts_with(beginning));
+    match (&first, &next) {
+        (None | Some(Output::Stdout(_)), Output::Stdout(_)) if is_complaint => Ok(Output::Stdout(text.into())),
+        (None | Some(Output::Stderr(_)), Output::Stderr(_)) if is_complaint => Ok(Output::Stderr(text.into())),
+        _ => Err((first, next)),
+    }
 }
 
 fn bytes_of(output: &Output) -> &[u8] {
@@ -128,6 +145,8 @@ mod tests {
         ] {
             let expected = [Output::Stderr(format!("mini: {said}\n").into()), Output::Exited(code)];
             assert_eq!(seen(&[text], 126).await, expected, "{text}");
+            let (beginning, rest) = text.split_at(30);
+            assert_eq!(seen(&[beginning, rest], 126).await, expected, "in pieces: {text}");
         }
     }
 

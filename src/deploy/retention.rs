@@ -23,9 +23,8 @@ impl Deployer {
         let in_motion = rooms.store.unfinished_releases().await?;
         needed.extend(in_motion.into_iter().filter(|release| release.app == app.id).map(|release| release.image));
         // What somebody runs once may outlive its release.
-        needed.extend(
-            rooms.engine.list().await?.into_iter().filter(|container| container.app == app.id).filter_map(|container| container.image),
-        );
+        let one_offs = rooms.engine.list().await?.into_iter().filter(|container| container.app == app.id && container.is_one_off());
+        needed.extend(one_offs.filter_map(|container| container.image));
         for image in images.into_iter().filter(|image| !needed.contains(&image.id)) {
             // Two builds of the same source are one image with two tags: each is removed by its own.
             let names = if image.tags.is_empty() { vec![image.id.to_string()] } else { image.tags };

@@ -1,5 +1,6 @@
 //! Programs that somebody runs: once with an app's image and config, or beside what serves.
 
+use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
 use crate::harness::{Docker, Mini, Person, Repo, Said, Terminal, eventually, is_running, unique};
@@ -90,6 +91,18 @@ fn a_program_has_the_apps_image_and_config_and_its_exit_code_is_the_words() {
 }
 
 #[test]
+fn a_program_is_run_as_it_was_typed_whatever_the_images_entrypoint_is() {
+    let mini = Mini::start();
+    let dockerfile = "FROM busybox\nENTRYPOINT [\"sh\", \"-c\", \"exec httpd -f -p $PORT\"]\nWORKDIR /tmp\nUSER 1000\n";
+    mini.anna.push(Repo::of(&[("Dockerfile", dockerfile)]).path(), mini.ssh, "blog", &["main"]);
+
+    let said = mini.anna.ssh(mini.ssh, r#"run blog -- sh -c 'id -u; pwd; echo "$1|$2"' - 'a  b' '$HOME'"#);
+
+    assert_eq!((said.code, said.stdout.as_str()), (0, "1000\n/tmp\na  b|$HOME\n"), "{said:?}");
+    mini.finish();
+}
+
+#[test]
 fn piped_bytes_go_in_and_come_out_as_they_are() {
     let (mini, _repo) = with_app();
     let zeros = "x".repeat(3_000_000);
@@ -154,7 +167,10 @@ fn a_program_ends_with_its_caller() {
     ];
     let mut local = Command::new(env!("CARGO_BIN_EXE_mini"));
     local.args(["run", "blog", "sh", "-c", &format!("exec sleep {}", typed(&marks[3]))]).env("MINI_DATA", mini.data());
-    callers.push(begin(local));
+    let mut local = begin(local);
+    let mut unread = local.stdin.take().unwrap();
+    let flood = std::thread::spawn(move || unread.write_all(&vec![b'x'; 8 << 20]));
+    callers.push(local);
     let terminals = [
         Terminal::of(ssh(&mini, &["-tt"], &format!("run blog -- sh -c 'trap : TERM INT; sleep {}; sleep 9'", typed(&marks[1]))), 80, 24),
         Terminal::of(ssh(&mini, &["-tt"], &format!("enter blog -- sh -c 'sleep {}; sleep 9'", typed(&marks[4]))), 80, 24),
@@ -171,6 +187,7 @@ fn a_program_ends_with_its_caller() {
         caller.wait().unwrap();
     }
     terminals.into_iter().for_each(Terminal::kill_9);
+    assert!(flood.join().unwrap().is_err(), "all of the input was taken");
 
     for mark in &marks {
         eventually("the program to end", || (!is_running(mark)).then_some(()));
