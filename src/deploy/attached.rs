@@ -164,7 +164,9 @@ impl Deployer {
             ended = run => ended,
             () = cancelled.cancelled() => Err(Error::failed("the program was ended: its caller left")),
             () = outlet.closed() => Err(Error::failed("the program was ended: its caller left")),
-            () = self.stopping().cancelled() => Err(Error::unavailable("mini is restarting: the program was ended").hint("run it again in a moment")),
+            () = self.stopping().cancelled() => {
+                Err(Error::unavailable("mini is restarting: the program was ended").hint("run it again in a moment"))
+            }
         };
         match ended {
             Ok((code, held)) => complaint.conclude(code, held, attach.has_terminal(), &outlet).await,

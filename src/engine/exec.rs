@@ -47,7 +47,9 @@ impl Engine {
         Ok(None)
     }
 
-    /// Starts a program in a container, attached. It has the container's own environment and `env`. A container that does not run is `Kind::Busy`.
+    /// Starts a program in a container, attached. It has the container's own environment and `env`.
+    ///
+    /// A container that does not run is `Kind::Busy`.
     pub async fn exec(
         &self,
         container: &ContainerId,
