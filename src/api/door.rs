@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response};
-use serde_json::json;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, field, info_span};
 
@@ -15,7 +15,7 @@ use super::failures::Failures;
 use super::place::Place;
 use super::problem::Problem;
 use super::{Body, JSON, bearer, request, response, whole};
-use crate::command::{Call, known_word, vocabulary};
+use crate::command::{Call, WordInfo, known_word, vocabulary};
 use crate::model::{Caller, Origin};
 use crate::platform::Platform;
 
@@ -33,6 +33,12 @@ struct Visitor {
     address: Option<IpAddr>,
     /// The host by which the server was reached, without a port.
     host: Option<String>,
+}
+
+/// The answer to `GET /v1`.
+#[derive(Serialize)]
+struct Words {
+    words: Vec<WordInfo>,
 }
 
 // === impl Door ===
@@ -72,7 +78,7 @@ impl Door {
         match place {
             Place::Words => {
                 only(&head, &[Method::GET, Method::HEAD], "GET")?;
-                Ok(json_of(&json!({ "words": vocabulary() })))
+                Ok(json_of(&Words { words: vocabulary() }))
             }
             Place::Word(word) => {
                 let word = known_word(&word)?;
@@ -102,7 +108,7 @@ fn only(head: &Parts, methods: &[Method], allowed: &'static str) -> Result<(), P
     if methods.contains(&head.method) { Ok(()) } else { Err(Problem::wrong_method(allowed)) }
 }
 
-fn json_of(value: &impl serde::Serialize) -> Response<Body> {
+fn json_of(value: &impl Serialize) -> Response<Body> {
     let text = serde_json::to_string(value).expect("what we say of ourselves is JSON");
     response(JSON, whole(text + "\n"))
 }

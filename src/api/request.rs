@@ -70,6 +70,10 @@ fn object(text: &[u8]) -> Result<Map<String, Value>, Error> {
 }
 
 fn read_raw(word: &str, head: &Parts, body: Incoming) -> Result<(Command, Input), Problem> {
+    // Told before what the query lacks: `curl -d '{…}'` sends a form unless it is told otherwise.
+    if !Command::may_read_input(word) && !body.is_end_stream() {
+        return Err(unread_body(word));
+    }
     let pairs = form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes());
     let pairs = pairs.map(|(name, value)| (name.into_owned(), value.into_owned()));
     let command = from_arguments(word, arguments_of_query(word, pairs)?)?;
@@ -78,8 +82,12 @@ fn read_raw(word: &str, head: &Parts, body: Incoming) -> Result<(Command, Input)
         return Ok((command, Input::new(StreamReader::new(bytes))));
     }
     if !body.is_end_stream() {
-        let err = Error::usage(format!("`{word}` reads no input, and arguments are sent as JSON"));
-        return Err(Problem::wrong_content(err.hint("add: Content-Type: application/json")));
+        return Err(unread_body(word));
     }
     Ok((command, Input::new(tokio::io::empty())))
+}
+
+fn unread_body(word: &str) -> Problem {
+    let err = Error::usage(format!("`{word}` reads no input here, and arguments are sent as JSON"));
+    Problem::wrong_content(err.hint("add: Content-Type: application/json"))
 }

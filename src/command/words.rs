@@ -223,7 +223,7 @@ fn usage(word: &str, err: &clap::Error) -> Error {
     }
     let text = err.to_string();
     let sentence = text.lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    let sentence = sentence.trim_start_matches("error: ").replace("  ", " ");
+    let sentence = sentence.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
     // clap repeats what was typed as it came.
     let shown = |c: char| if matches!(c, '\'' | '"' | '\\') { c.to_string() } else { c.escape_debug().to_string() };
     let sentence: String = sentence.chars().map(shown).collect();

@@ -170,6 +170,9 @@ fn problems_say_what_is_wrong_and_what_to_do() {
     assert_eq!(refused["detail"], "the JSON body is over 1024 KiB");
     let form = mini.send("POST", "/v1/apps", &[auth, ("Content-Type", "application/x-www-form-urlencoded")], b"a=b").problem(415);
     assert_eq!(form["hint"], "add: Content-Type: application/json");
+    mini.send("POST", "/v1/ps", &[auth], b"{\"app\":\"blog\"}").problem(415);
+    let lacking = mini.send("POST", "/v1/ps", &[auth], b"").problem(400);
+    assert_eq!(lacking["detail"], "the following required arguments were not provided: <APP>");
     let given = mini.send("POST", "/v1/apps", &[auth, ("X-Request-Id", "mine-1")], b"");
     assert_eq!(given.has_status(200).header("X-Request-Id"), Some("mine-1"));
     mini.finish();

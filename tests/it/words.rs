@@ -54,6 +54,8 @@ const TABLE: &[(&str, i32)] = &[
     ("config:set APP-new A=1", 0),
     ("keys", 0),
     ("keys list", 0),
+    ("tokens", 0),
+    ("tokens list", 0),
     // Not so.
     ("nonsense", 127),
     ("confg:set APP A=1", 127),
@@ -83,6 +85,8 @@ const TABLE: &[(&str, i32)] = &[
     ("apps:destroy APP", 2),
     ("apps:destroy APP --confirm other", 2),
     ("keys:remove", 2),
+    ("tokens:create", 2),
+    ("tokens:create x --expires soon", 2),
     ("apps:info missing", 3),
     ("logs missing", 3),
     ("ps missing", 3),
@@ -101,6 +105,7 @@ const TABLE: &[(&str, i32)] = &[
     ("config:unset APP NOPE", 3),
     ("rollback APP v99", 3),
     ("keys:remove nobody", 3),
+    ("tokens:revoke nobody", 3),
     ("apps:create APP", 5),
     ("apps:destroy APP-other --confirm APP-other", 0),
     ("apps destroy -a APP-new --confirm APP-new", 0),
@@ -246,7 +251,7 @@ fn a_role_and_a_scope_hold_for_every_word() {
     for words in changes {
         viewer.ssh(mini.ssh, words).fails(4, "needs a key with the role `deploy`");
     }
-    for words in ["keys", "keys:remove anna@test", "status", "keys:add x"] {
+    for words in ["keys", "keys:remove anna@test", "status", "keys:add x", "tokens", "tokens:create x", "tokens:revoke x"] {
         viewer.ssh(mini.ssh, words).fails(4, "needs an admin");
         scoped.ssh(mini.ssh, words).fails(4, "needs an admin");
     }
