@@ -153,7 +153,8 @@ mod tests {
             "code": 1, "hint": "look", "details": ["line"], "talk": ["one"], "request_id": "r1",
         });
         assert_eq!(problem, expected);
-        let end = "{\"end\":{\"code\":1,\"error\":{\"kind\":\"failed\",\"sentence\":\"the build failed\",\"details\":[\"line\"],\"hint\":\"look\"}}}\n";
+        let end = "{\"end\":{\"code\":1,\"error\":{\"kind\":\"failed\",\
+                   \"sentence\":\"the build failed\",\"details\":[\"line\"],\"hint\":\"look\"}}}\n";
         assert_eq!(body_of(events(), Form::Lines).await, format!("{{\"talk\":\"one\"}}\n{end}"));
     }
 

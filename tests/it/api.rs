@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Mini, Person, eventually};
+use crate::harness::{Answer, Mini, Person, Repo, eventually};
 
 /// Every word with arguments, the status it has, and the exit code that the same words have on the server itself.
 fn table(key: &str) -> Vec<(&'static str, Value, u16)> {
@@ -349,5 +349,28 @@ fn an_upload_with_a_wrong_key_is_refused_before_it_is_read() {
     let refused = mini.begin("POST", "/v1/keys:add?name=x", &headers, half).finish();
 
     assert_eq!(refused.problem(401)["detail"], "this is not an API key");
+    mini.finish();
+}
+
+#[test]
+fn releases_made_over_http_are_told_whole_and_line_by_line() {
+    let mini = Mini::start();
+    let repo = Repo::hello();
+    mini.anna.push(repo.path(), mini.ssh, "hello", &["main"]).ok();
+    let token = mini.token("ci --app hello");
+
+    let story = mini.call(&token, "config:set", &json!({"app": "hello", "assignments": ["A=1"]})).has_status(200).json();
+    let lines = mini.follow(&token, "rebuild", &json!({"app": "hello"})).finish().has_status(200).lines();
+    let failed = mini.call(&token, "config:set", &json!({"app": "hello", "assignments": ["PORT=1x"]}));
+    let records = mini.call(&token, "logs", &json!({"app": "hello", "lines": 3})).has_status(200).json();
+
+    assert_eq!(story["said"], json!(["Released v2."]));
+    assert!(story["talk"].as_array().unwrap().iter().any(|line| line.as_str().unwrap().contains("Switched to v2")), "{story}");
+    assert!(lines.iter().any(|line| line["talk"].as_str().is_some_and(|talk| talk.contains("Building image"))), "{lines:?}");
+    assert_eq!(lines[lines.len() - 2..], [json!({"say": "Released v3."}), json!({"end": {"code": 0}})]);
+    assert!((400..500).contains(&failed.status), "{failed:?}");
+    assert!(failed.problem(failed.status)["detail"].is_string());
+    assert_eq!(records.as_array().unwrap().len(), 3);
+    assert_eq!(mini.releases("hello")[0]["by"], "ci");
     mini.finish();
 }

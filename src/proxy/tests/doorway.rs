@@ -24,7 +24,8 @@ async fn arrival(arrivals: &mut Arrivals) -> (String, DuplexStream) {
 #[tokio::test]
 async fn the_api_sees_who_asks_and_may_take_its_time() {
     let (rig, mut arrivals) = rig().await;
-    let request = "POST /v1/apps?x=1 HTTP/1.1\r\nhost: mini.localhost\r\nx-forwarded-for: 6.6.6.6\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi";
+    let request = "POST /v1/apps?x=1 HTTP/1.1\r\nhost: mini.localhost\r\nx-forwarded-for: 6.6.6.6\r\n\
+                   content-length: 2\r\nconnection: close\r\n\r\nhi";
     let api = async {
         let (head, mut stream) = arrival(&mut arrivals).await;
         let mut body = [0; 2];
