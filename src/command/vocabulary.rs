@@ -304,7 +304,7 @@ impl Command {
     }
 
     /// The words that may read an input; whether a command does is for [`Command::reads_input`] to say.
-    const READERS: &[&str] = &["config:set", "deploy", "keys:add", "registry:login"];
+    const READERS: &[&str] = &["config:set", "deploy", "enter", "keys:add", "registry:login", "run"];
 
     /// Tells whether commands of this word may read an input, whatever their arguments are.
     #[must_use]

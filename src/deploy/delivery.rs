@@ -57,10 +57,7 @@ impl Deployer {
     /// A new app is created when something deployable has arrived. An error means that nothing was changed, which is told.
     pub async fn deliver(&self, delivery: Delivery, talk: &Talk, cancelled: &CancellationToken) -> Result<Released> {
         let attempt = self.inner.turns.attempt();
-        let name = match &delivery.target {
-            Target::Existing(app) => app.name.clone(),
-            Target::New(name) => name.clone(),
-        };
+        let name = delivery.target.name().clone();
         let Delivery { target, by, message, cargo } = delivery;
         let slip = Slip { target, by: &by, message, begun: Instant::now(), attempt: &attempt };
         let work = async {

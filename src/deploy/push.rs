@@ -29,6 +29,18 @@ pub enum Target {
     New(AppName),
 }
 
+// === impl Target ===
+
+impl Target {
+    #[must_use]
+    pub fn name(&self) -> &AppName {
+        match self {
+            Target::Existing(app) => &app.name,
+            Target::New(name) => name,
+        }
+    }
+}
+
 /// A push in progress.
 struct Push {
     deployer: Deployer,

@@ -20,8 +20,9 @@ impl Platform {
     /// Starts the deploy and streams what it says; a caller that leaves cancels it until its switch.
     fn deploy(&self, permit: Permit, cargo: Cargo, message: Option<String>, cancelled: CancellationToken) -> Reply {
         let (caller, target) = permit.into_target();
+        let name = target.name().clone();
         let delivery = Delivery { target, by: caller.name, message, cargo };
         let deployer = self.deployer.clone();
-        self.story(async move |talk| deployer.deliver(delivery, &talk, &cancelled).await.map(Event::Released))
+        self.story(&name, async move |talk| deployer.deliver(delivery, &talk, &cancelled).await.map(Event::Released))
     }
 }

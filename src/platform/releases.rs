@@ -8,7 +8,7 @@ use super::permit::Permit;
 use crate::command::{Answer, Event, ReleaseRow, Reply};
 use crate::deploy::{Change, Talk};
 use crate::error::Result;
-use crate::model::Version;
+use crate::model::{AppName, Version};
 
 impl Platform {
     pub(super) async fn list_releases(&self, permit: &Permit, newest: usize) -> Result<Reply> {
@@ -38,27 +38,32 @@ impl Platform {
     /// Starts the change and streams what it says; a reader that leaves cancels it until its switch.
     pub(super) fn release_words(&self, permit: &Permit, change: Change, cancelled: CancellationToken) -> Reply {
         let (deployer, app, by) = (self.deployer.clone(), permit.app().id.clone(), permit.caller().name.clone());
-        self.story(async move |talk| {
+        let name = &permit.app().name;
+        self.story(name, async move |talk| {
             Ok(match deployer.change(&app, change, &by, &talk, &cancelled).await? {
-                Some(released) => Event::Say(format!("Released {}.", released.version)),
+                Some(released) => Event::Released(released),
                 None => Event::Say("Done.".to_owned()),
             })
         })
     }
 
-    /// Streams what a deploy says while it goes on by itself, and then how it ended.
-    pub(super) fn story<W>(&self, work: impl FnOnce(Talk) -> W + Send + 'static) -> Reply
+    /// Streams what a deploy of the app says while it goes on by itself, and then how it ended.
+    pub(super) fn story<W>(&self, app: &AppName, work: impl FnOnce(Talk) -> W + Send + 'static) -> Reply
     where
         W: Future<Output = Result<Event>> + Send,
     {
         let (events, lines) = mpsc::channel(64);
         let (said, mut talked) = mpsc::unbounded_channel::<Event>();
-        let staged = said.clone();
+        let (staged, url) = (said.clone(), self.rooms().settings.app_url(app, self.rooms().http_port));
         let talk = Talk::new(move |line| drop(said.send(Event::Talk(line.to_owned()))));
         let talk = talk.with_stages(move |stage| drop(staged.send(Event::Stage(stage))));
         self.deployer.in_background(async move {
             let relay = async {
                 while let Some(event) = talked.recv().await {
+                    // It comes as data, and people would read it twice.
+                    if matches!(&event, Event::Talk(line) if line.trim() == url) {
+                        continue;
+                    }
                     // The reader may have left; the deploy decides by `cancelled`, not by this.
                     let _ = events.send(Ok(event)).await;
                 }
