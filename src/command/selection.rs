@@ -27,7 +27,7 @@ pub enum LogSource {
 
 /// From when on: a moment, or that long ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(try_from = "String", into = "String")]
 pub enum Since {
     Ago(Duration),
     At(Stamp),
@@ -91,6 +91,24 @@ impl FromStr for Since {
                 let sentence = format!("`{}` is neither a length of time nor a moment", text.escape_debug());
                 Err(Error::usage(sentence).hint("write --since 90s, 30m, 1h, 2d or --since 2026-01-31T12:00:00Z"))
             }
+        }
+    }
+}
+
+impl TryFrom<String> for Since {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+/// Seconds are the smallest unit that is typed, and all others are made of them.
+impl From<Since> for String {
+    fn from(since: Since) -> String {
+        match since {
+            Since::Ago(ago) => format!("{}s", ago.as_secs()),
+            Since::At(at) => at.to_string(),
         }
     }
 }
