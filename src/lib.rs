@@ -23,6 +23,7 @@ pub mod deploy;
 // L1: rooms that never import each other.
 pub mod build;
 pub mod engine;
+pub mod firewall;
 pub mod git;
 pub mod logs;
 pub mod route;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const L0: &[&str] = &["error", "model", "config", "source", "command"];
-const L1: &[&str] = &["store", "engine", "git", "build", "route", "logs"];
+const L1: &[&str] = &["store", "engine", "git", "build", "route", "logs", "firewall"];
 
 /// A room and the rooms it may import.
 fn map() -> Vec<(&'static str, Vec<&'static str>)> {
@@ -42,7 +42,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper_util", &["proxy", "engine", "api"]),
     ("form_urlencoded", &["api"]),
     ("ssh_key", &["model"]),
-    ("clap", &["command", "config", "server"]),
+    ("clap", &["command", "config", "server", "firewall"]),
     ("tar", &["source"]),
     ("flate2", &["source"]),
     ("toml", &["config"]),

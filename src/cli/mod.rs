@@ -53,7 +53,7 @@ fn ask(words: &[String]) -> Result<u8> {
     transport::call(&socket, command, input, &mut show)
 }
 
-const LOCAL_WORDS: &str = "\nOn the server's own machine:\n  mini server   Run the server (see: mini server --help)\n  MINI_DATA     Environment: the data folder of the server that is meant\n";
+const LOCAL_WORDS: &str = "\nOn the server's own machine:\n  mini server   Run the server (see: mini server --help)\n  mini firewall Keep apps off the machine (see: mini firewall --help)\n  MINI_DATA     Environment: the data folder of the server that is meant\n";
 
 fn data_dir() -> Result<PathBuf> {
     match std::env::var_os("MINI_DATA").filter(|dir| !dir.is_empty()) {

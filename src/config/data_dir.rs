@@ -31,7 +31,9 @@ pub fn default_data_dir() -> Result<PathBuf> {
         .ok_or_else(|| Error::setup("there is no home to keep the data in").hint("say where: --data DIR"))
 }
 
-fn is_root() -> bool {
+/// Tells whether this process may do everything.
+#[must_use]
+pub fn is_root() -> bool {
     // The owner of this process's own proc folder is its effective user (proc(5)).
     std::fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0)
 }

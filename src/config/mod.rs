@@ -7,13 +7,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::model::limits;
+use crate::model::{BridgePrefix, limits};
 
-pub use data_dir::{DataDir, default_data_dir};
+pub use data_dir::{DataDir, default_data_dir, is_root};
 pub use span::Span;
 
 // Help texts are for a terminal: no backticks in them.
@@ -51,6 +51,12 @@ pub struct ServerArgs {
     /// Socket of the Docker Engine; default: $DOCKER_HOST, else /var/run/docker.sock
     #[arg(long, value_name = "SOCKET", env = "MINI_ENGINE", hide_env = true)]
     pub engine: Option<String>,
+    /// Keep apps off this machine's ports: on or off (mini firewall --help); default: on
+    #[arg(long, value_name = "SWITCH", env = "MINI_FIREWALL", hide_env = true)]
+    pub firewall: Option<Switch>,
+    /// How the bridges of app networks begin; servers that share a machine unawares of each other take different ones
+    #[arg(long, value_name = "PREFIX", env = "MINI_BRIDGES", hide_env = true, hide = true)]
+    pub bridges: Option<BridgePrefix>,
     /// Builds that run at once; default: 1
     #[arg(long, value_name = "N", env = "MINI_BUILDS", hide_env = true)]
     pub builds: Option<usize>,
@@ -77,6 +83,14 @@ pub struct ServerArgs {
     pub keep_images: Option<usize>,
 }
 
+/// `on` or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    On,
+    Off,
+}
+
 /// The settings in force.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -88,6 +102,9 @@ pub struct Settings {
     pub admin_keys: Option<PathBuf>,
     pub create_on_push: bool,
     pub engine: PathBuf,
+    /// Whether rules on this machine keep apps off its ports.
+    pub firewall: bool,
+    pub bridges: BridgePrefix,
     pub builds: usize,
     pub build_time: Duration,
     pub build_silence: Duration,
@@ -124,6 +141,8 @@ impl Settings {
             admin_keys: args.admin_keys.clone().or(file.admin_keys),
             create_on_push: args.create_on_push.or(file.create_on_push).unwrap_or(true),
             engine: engine_socket(args.engine.clone().or(file.engine))?,
+            firewall: args.firewall.or(file.firewall).unwrap_or(Switch::On) == Switch::On,
+            bridges: args.bridges.clone().or(file.bridges).unwrap_or_default(),
             builds: at_least_one("builds", args.builds.or(file.builds).unwrap_or(limits::BUILDS_AT_ONCE))?,
             build_time: span(args.build_time, file.build_time, limits::BUILD_TIME),
             build_silence: span(args.build_silence, file.build_silence, limits::BUILD_SILENCE),
@@ -207,6 +226,12 @@ fn engine_socket(given: Option<String>) -> Result<PathBuf> {
 // === impl Listen ===
 
 impl Listen {
+    /// Returns the port, which is the same for all its addresses; 0 takes a free one.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.0.first().map_or(0, SocketAddr::port)
+    }
+
     /// Parses `ADDR:PORT`, `:PORT`, `PORT` or `localhost:PORT`.
     fn parse(name: &str, text: Option<&str>, default_port: u16) -> Result<Self> {
         let everywhere = |port| Listen(vec![(std::net::Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]);
@@ -256,6 +281,8 @@ mod tests {
             "domain = \"a..b\"",
             "ready-time = \"soon\"",
             "engine = \"tcp://1.2.3.4\"",
+            "firewall = \"maybe\"",
+            "bridges = \"eth\"",
             "= =",
         ] {
             let err = settings(ServerArgs::default(), file).unwrap_err();

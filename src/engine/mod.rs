@@ -35,8 +35,8 @@ use std::time::Duration;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
 use crate::error::{Error, Result};
-use crate::model::InstanceId;
 use crate::model::limits::{ENGINE_ANSWER, ENGINE_CHECK};
+use crate::model::{BridgePrefix, InstanceId};
 
 pub use attach::{Attachment, Console};
 pub use build::{BuildRequest, BuiltImage};
@@ -65,6 +65,7 @@ struct Inner {
     instance: InstanceId,
     socket: PathBuf,
     answer: Duration,
+    bridges: BridgePrefix,
     /// One network is made at a time: two would choose the same free subnet.
     network_turn: tokio::sync::Mutex<()>,
 }
@@ -100,10 +101,20 @@ impl Engine {
         Self::with_answer_deadline(instance, socket, ENGINE_ANSWER)
     }
 
+    /// Makes the handle; the bridges of new app networks begin with `bridges`, existing networks keep theirs.
+    #[must_use]
+    pub fn with_bridges(instance: InstanceId, socket: PathBuf, bridges: BridgePrefix) -> Self {
+        Self::assemble(instance, socket, ENGINE_ANSWER, bridges)
+    }
+
     /// Makes the handle with another deadline for the engine's answers.
     #[must_use]
     pub fn with_answer_deadline(instance: InstanceId, socket: PathBuf, answer: Duration) -> Self {
-        Engine { inner: Arc::new(Inner { instance, socket, answer, network_turn: tokio::sync::Mutex::new(()) }) }
+        Self::assemble(instance, socket, answer, BridgePrefix::default())
+    }
+
+    fn assemble(instance: InstanceId, socket: PathBuf, answer: Duration, bridges: BridgePrefix) -> Self {
+        Engine { inner: Arc::new(Inner { instance, socket, answer, bridges, network_turn: tokio::sync::Mutex::new(()) }) }
     }
 
     /// Asks the engine who it is; `Kind::Unavailable` when nobody answers.

@@ -115,7 +115,7 @@ impl Engine {
                 config: Some(vec![IpamConfig { subnet: Some(subnet.to_string()), ..IpamConfig::default() }]),
                 options: None,
             }),
-            options: Some(options(app, mtu)),
+            options: Some(options(self.inner.bridges.bridge(app), mtu)),
             labels: Some(label::of_app(self.instance(), app)),
             ..NetworkCreateRequest::default()
         };
@@ -127,9 +127,8 @@ impl Engine {
     }
 }
 
-/// The bridge is named so that the firewall's `mini-+` matches it; Linux allows 15 characters.
-fn options(app: &AppId, mtu: Option<&str>) -> HashMap<String, String> {
-    let mut options = HashMap::from([("com.docker.network.bridge.name".to_owned(), format!("mini-{}", &app.as_str()[..10]))]);
+fn options(bridge: String, mtu: Option<&str>) -> HashMap<String, String> {
+    let mut options = HashMap::from([("com.docker.network.bridge.name".to_owned(), bridge)]);
     options.extend(mtu.map(|mtu| ("com.docker.network.driver.mtu".to_owned(), mtu.to_owned())));
     options
 }

@@ -80,6 +80,9 @@ pub const LOG_SEGMENTS: usize = 3;
 /// Log lines that are copied from a container before it is removed.
 pub const ARCHIVED_LINES: usize = 10_000;
 
+/// One run of `iptables`, and the wait for another `mini` that changes rules.
+pub const FIREWALL_ANSWER: Duration = Duration::from_secs(3);
+
 // Config of one app.
 pub const MAX_CONFIG_VALUE_BYTES: usize = 64 << 10;
 pub const MAX_CONFIG_VALUES: usize = 256;

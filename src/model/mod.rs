@@ -3,6 +3,7 @@
 #[macro_use]
 mod text;
 
+mod bridge;
 mod caller;
 mod ids;
 mod image;
@@ -17,6 +18,7 @@ mod secret;
 mod stamp;
 mod token;
 
+pub use bridge::BridgePrefix;
 pub use caller::{Caller, Origin, Role, Scope};
 pub use ids::{AppId, CommitId, ContainerId, ImageId, InstanceId, TokenId};
 pub use image::{ImageRef, RegistryHost};

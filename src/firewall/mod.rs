@@ -1,0 +1,139 @@
+//! Keeps apps off their host: packets from the bridges of app networks reach the proxy's ports, and nothing else of this machine.
+//!
+//! The whole privileged part of `mini`: `mini firewall apply`, which the service's unit runs as root, or `mini server` as root.
+//! The rules are static, for bridges are known by how their names begin: apps come and go without any of this.
+
+mod listing;
+mod note;
+mod resolvers;
+mod rules;
+mod tables;
+mod verb;
+
+use std::path::PathBuf;
+
+use crate::config::{Settings, is_root};
+use crate::error::{Error, Result};
+use crate::model::BridgePrefix;
+use note::{Note, Turn};
+use rules::Rules;
+use tables::Family;
+
+pub use verb::main;
+
+/// The rules of one server. Each server of a machine has its own, known by its data dir.
+#[derive(Clone, Debug)]
+pub struct Firewall {
+    data: PathBuf,
+    bridges: BridgePrefix,
+    port: u16,
+}
+
+/// How the rules are known to stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// They were looked at.
+    Rules,
+    /// Root has noted that they were applied since the machine started; only root can look.
+    Note,
+}
+
+// === impl Firewall ===
+
+impl Firewall {
+    /// The rules that a server with these settings needs when it serves HTTP on `port`; `None` when they are off.
+    #[must_use]
+    pub fn of(settings: &Settings, port: u16) -> Option<Self> {
+        settings.firewall.then(|| Firewall::of_any(settings, port))
+    }
+
+    fn of_any(settings: &Settings, port: u16) -> Self {
+        Firewall { data: settings.data.clone(), bridges: settings.bridges.clone(), port }
+    }
+
+    /// Sets the rules where they are not right yet; tells whether anything had to change. Needs root.
+    ///
+    /// Rules of other servers stay. A table changes in one step: there is no moment without rules.
+    pub async fn apply(&self) -> Result<bool> {
+        self.needs_root("apply")?;
+        let _turn = Turn::take().await?;
+        let mut has_changed = false;
+        for family in Family::of_this_machine() {
+            if let Some(script) = self.rules(family).apply(&tables::list(family).await?) {
+                tables::commit(family, &script).await?;
+                has_changed = true;
+            }
+        }
+        self.note().write()?;
+        Ok(has_changed)
+    }
+
+    /// Looks whether the rules stand; an error lists in its details what is missing.
+    pub async fn check(&self) -> Result<Seen> {
+        if !is_root() {
+            return if self.note().stands() { Ok(Seen::Note) } else { Err(self.unsafe_host("are not known to stand")) };
+        }
+        let mut missing = Vec::new();
+        for family in Family::of_this_machine() {
+            let rules = self.rules(family).missing(&tables::list(family).await?);
+            missing.extend(rules.into_iter().map(|rule| format!("{} {rule}", family.program())));
+        }
+        if missing.is_empty() { Ok(Seen::Rules) } else { Err(self.unsafe_host("are missing").details(missing)) }
+    }
+
+    /// Takes this server's rules away, and with the last server's the chain that they share; tells whether there were any. Needs root.
+    pub async fn remove(&self) -> Result<bool> {
+        self.needs_root("remove")?;
+        let _turn = Turn::take().await?;
+        let mut has_changed = false;
+        for family in Family::of_this_machine() {
+            if let Some(script) = self.rules(family).remove(&tables::list(family).await?) {
+                tables::commit(family, &script).await?;
+                has_changed = true;
+            }
+        }
+        self.note().erase()?;
+        Ok(has_changed)
+    }
+
+    /// Returns the command that sets the rules of this very server, whoever runs it and wherever.
+    #[must_use]
+    pub fn command(&self) -> String {
+        self.words("apply")
+    }
+
+    fn words(&self, verb: &str) -> String {
+        let mut words = vec!["mini firewall".to_owned(), verb.to_owned()];
+        if self.data != *"/var/lib/mini" {
+            words.push(format!("--data {}", self.data.display()));
+        }
+        if self.port != 80 {
+            words.push(format!("--http :{}", self.port));
+        }
+        if self.bridges != BridgePrefix::default() {
+            words.push(format!("--bridges {}", self.bridges));
+        }
+        words.join(" ")
+    }
+
+    fn rules(&self, family: Family) -> Rules {
+        let resolvers = if family == Family::V4 { resolvers::of_this_machine() } else { Vec::new() };
+        Rules::new(&note::tag(&self.data), &self.bridges.pattern(), self.port, resolvers, family)
+    }
+
+    fn note(&self) -> Note {
+        Note::new(&self.data, format!("{} {}\n", self.bridges.pattern(), self.port))
+    }
+
+    fn needs_root(&self, verb: &str) -> Result<()> {
+        if is_root() {
+            return Ok(());
+        }
+        Err(Error::not_allowed("the rules of this machine's firewall are root's").hint(format!("sudo {}", self.words(verb))))
+    }
+
+    fn unsafe_host(&self, how: &str) -> Error {
+        Error::unavailable(format!("the firewall rules that keep apps off this machine's ports {how}"))
+            .hint(format!("as root: {}", self.command()))
+    }
+}
