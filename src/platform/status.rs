@@ -7,6 +7,7 @@ use super::permit::Permit;
 use crate::command::wire::PROTOCOL;
 use crate::command::{Answer, Entry, Reply, ServerHello, ServerStatus, VersionInfo};
 use crate::error::Result;
+use crate::firewall::{Firewall, Seen};
 use crate::git::GitProgram;
 use crate::model::AppName;
 
@@ -19,6 +20,8 @@ pub struct ServerFacts {
     pub host_key: String,
     /// The public host key in one line.
     pub host_key_line: String,
+    /// What keeps apps off this machine's ports; `None` when it is off.
+    pub firewall: Option<Firewall>,
 }
 
 // === impl ServerFacts ===
@@ -67,12 +70,24 @@ impl Platform {
                 "cannot be used".to_owned()
             }
         };
+        let firewall = match &self.facts.firewall {
+            None => "off",
+            Some(firewall) => match firewall.check().await {
+                Ok(Seen::Rules) => "on",
+                Ok(Seen::Note) => "on, as root has noted",
+                Err(err) => {
+                    warnings.push(told(&err));
+                    "not on"
+                }
+            },
+        };
         let entries = [
             ("ssh", self.facts.ssh.to_string()),
             ("http", self.facts.http.to_string()),
             ("host key", self.facts.host_key.clone()),
             ("engine", engine),
             ("git", git),
+            ("firewall", firewall.to_owned()),
             ("data", rooms.settings.data.display().to_string()),
             ("instance", rooms.store.instance().to_string()),
         ];

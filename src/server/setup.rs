@@ -7,10 +7,11 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{DataDir, Settings};
+use crate::config::{DataDir, Settings, is_root};
 use crate::deploy::{Deployer, Rooms as DeployRooms};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::firewall::Firewall;
 use crate::git::Git;
 use crate::logs::Logs;
 use crate::model::PublicKey;
@@ -30,6 +31,7 @@ pub struct Rooms {
     pub deployer: Deployer,
     pub platform: Platform,
     pub routes: Routes,
+    pub firewall: Option<Firewall>,
 }
 
 /// Starts logging to stderr; `MINI_LOG` sets the level or a filter, `info` without it.
@@ -65,19 +67,31 @@ pub async fn open(settings: Settings, data: &DataDir, addresses: &Addresses, hos
     let path = data.path().to_owned();
     let opened = tokio::task::spawn_blocking(move || Ok::<_, Error>((Store::open(&path)?, Git::open(&path)?, Logs::open(&path)?)));
     let (store, git, logs) = opened.await.map_err(|err| Error::setup("the data dir could not be opened").because(err))??;
-    let engine = Engine::new(store.instance().clone(), settings.engine.clone());
+    let engine = Engine::with_bridges(store.instance().clone(), settings.engine.clone(), settings.bridges.clone());
     let domain = settings.domain.as_deref().map(str::parse).transpose()?;
     let routes = Routes::new(domain.as_ref())?;
+    let firewall = Firewall::of(&settings, addresses.http.port());
     let facts = ServerFacts {
         ssh: addresses.ssh,
         http: addresses.http,
         host_key: host_key.fingerprint().to_string(),
         host_key_line: host_key.public_line(),
+        firewall: firewall.clone(),
     };
     let rooms = DeployRooms { settings, store, engine, git, routes: routes.clone(), logs, http_port: addresses.http.port() };
     let deployer = Deployer::new(rooms);
     let platform = Platform::new(deployer.clone(), facts);
-    Ok(Rooms { deployer, platform, routes })
+    Ok(Rooms { deployer, platform, routes, firewall })
+}
+
+/// Keeps apps off this machine's ports as root, else looks whether root has; without it the server runs on, and says so.
+pub async fn guard(firewall: Option<&Firewall>) {
+    let Some(firewall) = firewall else { return };
+    let guarded = if is_root() { firewall.apply().await.map(drop) } else { firewall.check().await.map(drop) };
+    if let Err(err) = guarded {
+        let err = if err.next_step().is_none() { err.hint(format!("as root: {}", firewall.command())) } else { err };
+        warn(&err, "apps may reach this machine's own ports");
+    }
 }
 
 /// Says where the server listens, by which key it is known, who may come in and what is missing.

@@ -13,6 +13,7 @@ mod doors;
 mod failures;
 mod hostile;
 mod images;
+mod isolation;
 mod keys;
 mod limits;
 mod logs;

@@ -12,7 +12,14 @@ use crate::harness::{Mini, Person, Repo, Said, eventually, leftover_files};
 
 /// Runs a command that has to end by itself soon.
 fn ends(mut command: Command) -> Said {
-    let mut child = command.env("MINI_LOG", "off").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .env("MINI_LOG", "off")
+        .env("MINI_FIREWALL", "off")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(10));

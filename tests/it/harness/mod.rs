@@ -53,6 +53,8 @@ pub struct Mini {
     instance: String,
     /// Sockets that the server is given by name.
     held: Vec<(&'static str, TcpListener)>,
+    /// Whether it sets rules of the machine's firewall.
+    is_guarded: bool,
     finished: bool,
 }
 
@@ -70,12 +72,37 @@ impl Mini {
     }
 
     pub fn start_with(flags: &[&str]) -> Self {
+        let mut mini = Self::prepared(flags);
+        mini.boot();
+        mini
+    }
+
+    /// Starts a server with a firewall, as on its users' machines, and serves HTTP on all addresses of this one.
+    ///
+    /// Its bridges have a name of their own: the rules touch no other test's apps. They go with the server.
+    pub fn start_guarded() -> Self {
+        let mut mini = Self::prepared(&[]);
+        mini.is_guarded = true;
+        mini.env.push(("MINI_FIREWALL".into(), "on".into()));
+        mini.env.push(("MINI_BRIDGES".into(), mini.bridges()));
+        mini.boot();
+        mini
+    }
+
+    /// How the bridges of a guarded server begin.
+    pub fn bridges(&self) -> String {
+        let home = self.home.path().to_str().unwrap();
+        let letters = home.bytes().rev().take(5).map(|byte| char::from(byte).to_ascii_lowercase());
+        format!("t{}-", letters.collect::<String>())
+    }
+
+    fn prepared(flags: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let anna = Person::new(home.path(), "anna");
         std::fs::write(home.path().join("admins"), anna.public_key()).unwrap();
         let nowhere = "127.0.0.1:0".parse().unwrap();
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut mini = Mini {
+        Mini {
             home,
             flags,
             env: Vec::new(),
@@ -87,10 +114,9 @@ impl Mini {
             anna,
             instance: String::new(),
             held: Vec::new(),
+            is_guarded: false,
             finished: false,
-        };
-        mini.boot();
-        mini
+        }
     }
 
     /// Starts the server on this data dir, on new free ports.
@@ -151,9 +177,15 @@ impl Mini {
     /// The command that starts this server, for tests that start it in their own way.
     pub fn server_command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(["server", "--ssh", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"]).arg(self.data());
+        command.args(["server", "--ssh", "127.0.0.1:0", "--http", if self.is_guarded { "0.0.0.0:0" } else { "127.0.0.1:0" }]);
+        command.arg("--data").arg(self.data());
         command.arg("--admin-keys").arg(self.home.path().join("admins")).args(&self.flags);
-        command.env("MINI_LOG", "debug").env_remove("MINI_DATA").envs(self.env.iter().map(|(name, value)| (name, value)));
+        // Servers of tests come and go, and would leave rules on the machine.
+        command
+            .env("MINI_FIREWALL", "off")
+            .env("MINI_LOG", "debug")
+            .env_remove("MINI_DATA")
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -292,6 +324,9 @@ impl Answer {
 
 impl Drop for Mini {
     fn drop(&mut self) {
+        if self.is_guarded {
+            let _ = Command::new(env!("CARGO_BIN_EXE_mini")).args(["firewall", "remove", "--data"]).arg(self.data()).output();
+        }
         if self.finished {
             return;
         }
