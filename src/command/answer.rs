@@ -58,6 +58,9 @@ pub struct AppDetails {
     pub release: Option<Version>,
     pub commit: Option<CommitId>,
     pub deploy_branch: Option<String>,
+    /// TCP ports of the machine that the app may reach.
+    #[serde(default)]
+    pub host_ports: Vec<u16>,
     pub image_bytes: Option<u64>,
     pub created_at: Stamp,
 }

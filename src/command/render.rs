@@ -158,6 +158,7 @@ fn text_of(answer: &Answer, look: &Look) -> String {
 }
 
 fn app_details(app: &AppDetails, look: &Look) -> String {
+    let ports: Vec<String> = app.host_ports.iter().map(u16::to_string).collect();
     pairs(
         look,
         &[
@@ -168,6 +169,7 @@ fn app_details(app: &AppDetails, look: &Look) -> String {
             ("release", or_dash(app.release)),
             ("commit", or_dash(app.commit.as_ref())),
             ("branch", app.deploy_branch.clone().unwrap_or_else(|| "the first of main and master to go live".into())),
+            ("ports", if ports.is_empty() { "none of the machine's".into() } else { format!("{} of the machine", ports.join(", ")) }),
             ("image", app.image_bytes.map_or_else(|| "-".into(), |bytes| format!("{} MB", megabytes(bytes)))),
             ("created", app.created_at.to_string()),
         ],

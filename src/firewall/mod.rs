@@ -5,17 +5,23 @@
 
 mod listing;
 mod note;
+mod openings;
 mod resolvers;
 mod rules;
 mod tables;
 mod verb;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::config::{Settings, is_root};
 use crate::error::{Error, Result};
-use crate::model::BridgePrefix;
+use crate::model::{AppId, BridgePrefix};
 use note::{Note, Turn};
+use openings::Opening;
 use rules::Rules;
 use tables::Family;
 
@@ -27,6 +33,7 @@ pub struct Firewall {
     data: PathBuf,
     bridges: BridgePrefix,
     port: u16,
+    turn: Arc<Mutex<()>>,
 }
 
 /// How the rules are known to stand.
@@ -48,7 +55,7 @@ impl Firewall {
     }
 
     fn of_any(settings: &Settings, port: u16) -> Self {
-        Firewall { data: settings.data.clone(), bridges: settings.bridges.clone(), port }
+        Firewall { data: settings.data.clone(), bridges: settings.bridges.clone(), port, turn: Arc::default() }
     }
 
     /// Sets the rules where they are not right yet; tells whether anything had to change. Needs root.
@@ -57,25 +64,27 @@ impl Firewall {
     pub async fn apply(&self) -> Result<bool> {
         self.needs_root("apply")?;
         let _turn = Turn::take().await?;
+        let openings = openings::read(&self.data, &self.bridges)?;
         let mut has_changed = false;
         for family in Family::of_this_machine() {
-            if let Some(script) = self.rules(family).apply(&tables::list(family).await?) {
+            if let Some(script) = self.rules(family, &openings).apply(&tables::list(family).await?) {
                 tables::commit(family, &script).await?;
                 has_changed = true;
             }
         }
-        self.note().write()?;
+        self.note(&openings).write()?;
         Ok(has_changed)
     }
 
     /// Looks whether the rules stand; an error lists in its details what is missing.
     pub async fn check(&self) -> Result<Seen> {
+        let openings = openings::read(&self.data, &self.bridges)?;
         if !is_root() {
-            return if self.note().stands() { Ok(Seen::Note) } else { Err(self.unsafe_host("are not known to stand")) };
+            return if self.note(&openings).stands() { Ok(Seen::Note) } else { Err(self.unsafe_host("are not known to stand")) };
         }
         let mut missing = Vec::new();
         for family in Family::of_this_machine() {
-            let rules = self.rules(family).missing(&tables::list(family).await?);
+            let rules = self.rules(family, &openings).missing(&tables::list(family).await?);
             missing.extend(rules.into_iter().map(|rule| format!("{} {rule}", family.program())));
         }
         if missing.is_empty() { Ok(Seen::Rules) } else { Err(self.unsafe_host("are missing").details(missing)) }
@@ -87,13 +96,28 @@ impl Firewall {
         let _turn = Turn::take().await?;
         let mut has_changed = false;
         for family in Family::of_this_machine() {
-            if let Some(script) = self.rules(family).remove(&tables::list(family).await?) {
+            if let Some(script) = self.rules(family, &[]).remove(&tables::list(family).await?) {
                 tables::commit(family, &script).await?;
                 has_changed = true;
             }
         }
-        self.note().erase()?;
+        self.note(&[]).erase()?;
         Ok(has_changed)
+    }
+
+    /// Waits for the turn to say which ports are open: from reading what they should be until they are.
+    pub async fn turn(&self) -> OwnedMutexGuard<()> {
+        self.turn.clone().lock_owned().await
+    }
+
+    /// Says which TCP ports of the machine which apps may reach besides; [`apply`](Self::apply) then makes it so.
+    pub fn open(&self, ports: &BTreeMap<AppId, BTreeSet<u16>>) -> Result<()> {
+        let of_app = |(app, ports): (&AppId, &BTreeSet<u16>)| {
+            let bridge = self.bridges.bridge(app);
+            ports.iter().map(|port| Opening { bridge: bridge.clone(), port: *port }).collect::<Vec<_>>()
+        };
+        let wanted: Vec<Opening> = ports.iter().flat_map(of_app).collect();
+        if openings::read(&self.data, &self.bridges)? == wanted { Ok(()) } else { openings::write(&self.data, &wanted) }
     }
 
     /// Returns the command that sets the rules of this very server, whoever runs it and wherever.
@@ -116,13 +140,17 @@ impl Firewall {
         words.join(" ")
     }
 
-    fn rules(&self, family: Family) -> Rules {
-        let resolvers = if family == Family::V4 { resolvers::of_this_machine() } else { Vec::new() };
-        Rules::new(&note::tag(&self.data), &self.bridges.pattern(), self.port, resolvers, family)
+    fn rules(&self, family: Family, openings: &[Opening]) -> Rules {
+        let tag = note::tag(&self.data);
+        match family {
+            // App networks have no IPv6: what is single to one of them is in IPv4.
+            Family::V4 => Rules::v4(&tag, &self.bridges.pattern(), self.port, &resolvers::of_this_machine(), openings),
+            Family::V6 => Rules::v6(&tag, &self.bridges.pattern(), self.port),
+        }
     }
 
-    fn note(&self) -> Note {
-        Note::new(&self.data, format!("{} {}\n", self.bridges.pattern(), self.port))
+    fn note(&self, openings: &[Opening]) -> Note {
+        Note::new(&self.data, format!("{} {}\n{}", self.bridges.pattern(), self.port, openings::text(openings)))
     }
 
     fn needs_root(&self, verb: &str) -> Result<()> {

@@ -3,7 +3,7 @@
 //! ```text
 //! INPUT        -i mini-+ → MINI-IN                    first of all, one a server
 //! MINI-IN      answers → RETURN, → MINI-<server> …, DROP
-//! MINI-<tag>   the proxy's port → ACCEPT              what this server lets apps reach of the machine
+//! MINI-<tag>   the proxy's port, single apps' ports → ACCEPT              what this server lets apps reach of the machine
 //! DOCKER-USER  -i mini-+ -d 169.254.0.0/16 → MINI-<tag>-LL
 //! MINI-<tag>-LL  the machine's resolvers → RETURN, DROP
 //! ```
@@ -14,7 +14,7 @@ use std::fmt::Display;
 use std::net::Ipv4Addr;
 
 use super::listing::{Listing, are_same};
-use super::tables::Family;
+use super::openings::Opening;
 
 /// What servers on one machine share.
 const SHARED: &str = "MINI-IN";
@@ -40,24 +40,31 @@ pub struct Rules {
 // === impl Rules ===
 
 impl Rules {
-    pub fn new(tag: &str, bridges: &str, port: u16, resolvers: Vec<Ipv4Addr>, family: Family) -> Self {
-        let (own, link_local) = (own_chain(tag), format!("{}-LL", own_chain(tag)));
-        let mark = format!("-m comment --comment {}", mark(tag));
-        let dns = |chain: &str, address: Ipv4Addr, verdict: &str| {
-            ["udp", "tcp"].map(|protocol| format!("{chain} -d {address} -p {protocol} -m {protocol} --dport 53 -j {verdict}"))
-        };
-        let mut reachable = vec![format!("{own} -p tcp -m tcp --dport {port} -j ACCEPT")];
-        reachable.extend(resolvers.iter().flat_map(|address| dns(&own, *address, "ACCEPT")));
-        let mut rules =
-            Rules { tag: tag.to_owned(), hooks: vec![format!("INPUT -i {bridges} {mark} -j {SHARED}")], chains: vec![(own, reachable)] };
-        if family == Family::V4 {
-            let near = resolvers.into_iter().filter(Ipv4Addr::is_link_local);
-            let mut forwarded: Vec<String> = near.flat_map(|address| dns(&link_local, address, "RETURN")).collect();
-            forwarded.push(format!("{link_local} -j DROP"));
-            rules.hooks.push(format!("{DOCKER_USER} -d {LINK_LOCAL} -i {bridges} {mark} -j {link_local}"));
-            rules.chains.push((link_local, forwarded));
-        }
+    /// The rules for IPv4.
+    pub fn v4(tag: &str, bridges: &str, port: u16, resolvers: &[Ipv4Addr], openings: &[Opening]) -> Self {
+        let mut rules = Rules::v6(tag, bridges, port);
+        let (own, reachable) = &mut rules.chains[0];
+        let open = openings.iter().map(|Opening { bridge, port }| format!("{own} -i {bridge} -p tcp -m tcp --dport {port} -j ACCEPT"));
+        reachable.extend(open);
+        reachable.extend(resolvers.iter().flat_map(|address| dns(own, *address, "ACCEPT")));
+        let link_local = format!("{}-LL", own_chain(tag));
+        let near = resolvers.iter().filter(|address| address.is_link_local());
+        let mut forwarded: Vec<String> = near.flat_map(|address| dns(&link_local, *address, "RETURN")).collect();
+        forwarded.push(format!("{link_local} -j DROP"));
+        rules.hooks.push(format!("{DOCKER_USER} -d {LINK_LOCAL} -i {bridges} -m comment --comment {} -j {link_local}", mark(tag)));
+        rules.chains.push((link_local, forwarded));
         rules
+    }
+
+    /// The rules for IPv6: the half of IPv4's that concerns the machine itself.
+    pub fn v6(tag: &str, bridges: &str, port: u16) -> Self {
+        let own = own_chain(tag);
+        let reachable = vec![format!("{own} -p tcp -m tcp --dport {port} -j ACCEPT")];
+        Rules {
+            tag: tag.to_owned(),
+            hooks: vec![format!("INPUT -i {bridges} -m comment --comment {} -j {SHARED}", mark(tag))],
+            chains: vec![(own, reachable)],
+        }
     }
 
     /// Lists the rules that do not stand.
@@ -156,6 +163,10 @@ fn is_on_top(hook: &str, listing: &Listing) -> bool {
     !others.into_iter().any(|rule| mark_of(rule) == mark_of(hook))
 }
 
+fn dns(chain: &str, address: Ipv4Addr, verdict: &str) -> [String; 2] {
+    ["udp", "tcp"].map(|protocol| format!("{chain} -d {address} -p {protocol} -m {protocol} --dport 53 -j {verdict}"))
+}
+
 fn own_chain(tag: &str) -> String {
     format!("MINI-{tag}")
 }
@@ -220,7 +231,7 @@ mod tests {
         -A MINI-IN -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n-A MINI-IN -j MINI-1111aaaa\n-A MINI-IN -j DROP\n";
 
     fn rules(tag: &str, port: u16) -> Rules {
-        Rules::new(tag, "mini-+", port, Vec::new(), Family::V4)
+        Rules::v4(tag, "mini-+", port, &[], &[])
     }
 
     #[test]
@@ -265,8 +276,8 @@ mod tests {
 
     #[test]
     fn a_resolver_that_is_link_local_stays_reachable_for_names_only() {
-        let near = Rules::new("1111aaaa", "mini-+", 80, vec![Ipv4Addr::new(169, 254, 169, 254)], Family::V4);
-        let six = Rules::new("1111aaaa", "mini-+", 80, Vec::new(), Family::V6);
+        let near = Rules::v4("1111aaaa", "mini-+", 80, &[Ipv4Addr::new(169, 254, 169, 254)], &[]);
+        let six = Rules::v6("1111aaaa", "mini-+", 80);
 
         let script = near.apply(&Listing::default()).unwrap();
 

@@ -30,6 +30,13 @@ impl BridgePrefix {
         format!("{}{}", self.0, &app.as_str()[..MAX_NAME - self.0.len()])
     }
 
+    /// Tells whether this can be the name of one of these bridges.
+    #[must_use]
+    pub fn is_of(&self, name: &str) -> bool {
+        let digits = name.strip_prefix(self.0.as_str());
+        digits.is_some_and(|digits| name.len() == MAX_NAME && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
+    }
+
     /// Returns what matches all of them in iptables(8): `mini-+`.
     #[must_use]
     pub fn pattern(&self) -> String {

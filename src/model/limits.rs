@@ -82,6 +82,8 @@ pub const ARCHIVED_LINES: usize = 10_000;
 
 /// One run of `iptables`, and the wait for another `mini` that changes rules.
 pub const FIREWALL_ANSWER: Duration = Duration::from_secs(3);
+/// Ports of the machine that one app may reach.
+pub const MAX_HOST_PORTS: usize = 32;
 
 // Config of one app.
 pub const MAX_CONFIG_VALUE_BYTES: usize = 64 << 10;

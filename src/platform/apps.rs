@@ -1,12 +1,13 @@
 //! Verbs about apps as a whole.
 
 use super::Platform;
-use super::permit::Permit;
+use super::host_ports;
+use super::permit::{Permit, check_role};
 use crate::command::{Answer, AppDetails, AppRow, Done, ProcessRow, Reply};
 use crate::deploy::friendly_name;
 use crate::engine::{ContainerState, ContainerSummary};
 use crate::error::{Error, Kind, Result};
-use crate::model::{AppId, AppName};
+use crate::model::{AppId, AppName, Role};
 use crate::store::{App, Release};
 
 /// How often a made-up name may be taken before somebody should choose.
@@ -75,6 +76,7 @@ impl Platform {
             release: app.current_version,
             commit: release.and_then(|release| release.commit().cloned()),
             deploy_branch: app.deploy_branch.clone(),
+            host_ports: self.rooms().store.host_ports().await?.remove(&app.id).unwrap_or_default().into_iter().collect(),
             image_bytes,
             created_at: app.created_at,
         })))
@@ -82,24 +84,35 @@ impl Platform {
 
     pub(super) async fn set_app(&self, permit: &Permit, options: &[String]) -> Result<Reply> {
         let app = permit.app();
-        let mut branch = None;
+        let (mut branch, mut ports) = (None, None);
         for option in options {
             match option.split_once('=') {
-                Some(("deploy-branch", value @ ("main" | "master"))) => branch = Some(value.to_owned()),
+                Some(("deploy-branch", value @ ("main" | "master"))) => branch = Some(value),
                 Some(("deploy-branch", other)) => {
                     return Err(Error::usage(format!("the deploy branch is main or master, not `{}`", other.escape_debug()))
                         .hint("apps:set APP deploy-branch=main"));
                 }
+                Some(("host-ports", value)) => {
+                    check_role(permit.caller(), Role::Admin)?;
+                    ports = Some(host_ports::parse(value)?);
+                }
                 _ => {
                     return Err(Error::usage(format!("`{}` is not an option of an app", option.escape_debug()))
-                        .hint("apps:set APP deploy-branch=main"));
+                        .hint("apps:set APP deploy-branch=main host-ports=5432"));
                 }
             }
         }
-        let Some(branch) = branch else { return Err(Error::usage("what should be set?").hint("apps:set APP deploy-branch=main")) };
-        self.deployer.set_deploy_branch(app, &branch).await?;
-        let message = format!("`{}` now deploys from {branch}.", app.name);
-        Ok(Reply::Value(Answer::Done(Done { message, app: Some(app.name.clone()), next: Vec::new() })))
+        let (mut messages, mut next) = (Vec::new(), Vec::new());
+        if let Some(branch) = branch {
+            self.deployer.set_deploy_branch(app, branch).await?;
+            messages.push(format!("`{}` now deploys from {branch}.", app.name));
+        }
+        if let Some(ports) = ports {
+            let (message, more) = self.set_host_ports(app, ports).await?;
+            messages.push(message);
+            next = more;
+        }
+        Ok(Reply::Value(Answer::Done(Done { message: messages.join("\n"), app: Some(app.name.clone()), next })))
     }
 
     pub(super) async fn destroy_app(&self, permit: &Permit, confirm: Option<&AppName>) -> Result<Reply> {
@@ -109,7 +122,11 @@ impl Platform {
             let sentence = format!("this destroys `{name}` with its releases, config, logs and repository");
             return Err(Error::usage(sentence).hint(format!("if you mean it: apps:destroy {name} --confirm {name}")));
         }
+        let has_ports = self.rooms().store.host_ports().await?.contains_key(&app.id);
         self.deployer.destroy(app).await?;
+        if has_ports {
+            self.close_host_ports().await;
+        }
         Ok(Reply::Value(Answer::Done(Done { message: format!("Destroyed app `{name}`."), app: Some(name.clone()), next: Vec::new() })))
     }
 

@@ -4,6 +4,7 @@ mod apps;
 mod config;
 mod deploy;
 mod git;
+mod host_ports;
 mod keys;
 mod logs;
 mod order;

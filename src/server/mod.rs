@@ -88,7 +88,7 @@ async fn serve(settings: Settings) -> Result<()> {
     let (doorway, arrivals) = Doorway::new();
     // Apps are served before anything asks the engine, which may hang.
     tasks.spawn(Proxy::new(rooms.routes.clone()).with_api(doorway).serve(http_listener, edge.clone()));
-    setup::guard(rooms.firewall.as_ref()).await;
+    setup::guard(&rooms).await;
     setup::announce(&rooms, &addresses, &host_key).await?;
     let ssh_server = SshServer::new(rooms.platform.clone(), host_key);
     let pushes = tasks.spawn(ssh_server.serve(ssh_listener, doors.clone(), SHUTDOWN_GRACE));

@@ -85,10 +85,14 @@ pub async fn open(settings: Settings, data: &DataDir, addresses: &Addresses, hos
 }
 
 /// Keeps apps off this machine's ports as root, else looks whether root has; without it the server runs on, and says so.
-pub async fn guard(firewall: Option<&Firewall>) {
-    let Some(firewall) = firewall else { return };
-    let guarded = if is_root() { firewall.apply().await.map(drop) } else { firewall.check().await.map(drop) };
-    if let Err(err) = guarded {
+pub async fn guard(rooms: &Rooms) {
+    let Some(firewall) = &rooms.firewall else { return };
+    let guarded = async {
+        // A crash may have come between the database and the file.
+        firewall.open(&rooms.deployer.rooms().store.host_ports().await?)?;
+        if is_root() { firewall.apply().await.map(drop) } else { firewall.check().await.map(drop) }
+    };
+    if let Err(err) = guarded.await {
         let err = if err.next_step().is_none() { err.hint(format!("as root: {}", firewall.command())) } else { err };
         warn(&err, "apps may reach this machine's own ports");
     }

@@ -6,6 +6,7 @@ mod config;
 mod deploys;
 mod failure;
 mod file;
+mod host_ports;
 mod images;
 mod keys;
 mod registries;

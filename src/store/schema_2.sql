@@ -36,3 +36,10 @@ ALTER TABLE deploys ADD COLUMN newer_kind TEXT;
 
 -- 1: mini made the commit of an upload, and no branch holds it (model::Revision).
 ALTER TABLE releases ADD COLUMN is_recorded INTEGER NOT NULL DEFAULT 0;
+
+-- TCP ports of the machine itself that an app may reach.
+CREATE TABLE host_ports (
+    app TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    port INTEGER NOT NULL CHECK (port BETWEEN 1 AND 65535),
+    PRIMARY KEY (app, port)
+) STRICT, WITHOUT ROWID;

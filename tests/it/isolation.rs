@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::{Docker, Mini, Repo, Said, eventually};
+use crate::harness::{Docker, Mini, Person, Repo, Said, eventually};
 
 /// The one container of an app that runs here, and what it reaches.
 struct Inside {
@@ -122,6 +122,38 @@ fn two_servers_let_each_their_own_ports_be_reached() {
     assert_eq!((both, after), ((true, true), (false, true)));
     let status = mini.local(&["status"]).ok().stdout;
     assert!(status.lines().any(|line| line.contains("firewall") && line.ends_with("on")), "{status}");
+    mini.finish();
+}
+
+#[test]
+fn a_port_of_the_machine_is_opened_to_one_app_by_an_admin() {
+    let mini = Mini::start_guarded();
+    let repo = Repo::from_folder("tests/apps/cgi");
+    for app in ["one", "two"] {
+        mini.anna.push(repo.path(), mini.ssh, app, &["main"]).ok();
+    }
+    let (one, two) = (Inside::of(&mini, "one"), Inside::of(&mini, "two"));
+    let (database, other) = (TcpListener::bind("0.0.0.0:0").unwrap(), TcpListener::bind("0.0.0.0:0").unwrap());
+    let (port, other) = (database.local_addr().unwrap().port(), other.local_addr().unwrap().port());
+    let dora = Person::new(mini.home(), "dora");
+    mini.anna.ssh_with(mini.ssh, "keys:add dora", &dora.public_key()).ok();
+    dora.ssh(mini.ssh, &format!("apps:set one host-ports={port}")).fails(4, "this needs an admin");
+    mini.anna.ssh(mini.ssh, "apps:set one host-ports=http").fails(2, "`http` is not a port");
+    assert!(!one.reaches(&one.gateway, port));
+
+    let said = mini.anna.ssh(mini.ssh, &format!("apps:set one host-ports={port}")).ok();
+
+    assert_eq!(said.stdout, format!("`one` may reach tcp {port} of the machine, at {}.\n", one.gateway));
+    assert!(one.reaches(&one.gateway, port));
+    assert!(!one.reaches(&one.gateway, other) && !two.reaches(&two.gateway, port));
+    assert!(mini.local(&["apps:info", "one"]).ok().stdout.contains(&format!("{port} of the machine")));
+
+    mini.local(&["apps:set", "one", "host-ports="]).ok();
+    assert!(!one.reaches(&one.gateway, port));
+    mini.local(&["apps:set", "one", &format!("host-ports={port}")]).ok();
+    mini.local(&["apps:destroy", "one", "--confirm", "one"]).ok();
+    let rule = format!("--dport {port} ");
+    assert_eq!(rules_with(&rule), Vec::<String>::new());
     mini.finish();
 }
 
