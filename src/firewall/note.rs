@@ -1,9 +1,9 @@
 //! What root leaves in `/run` for a server that may not look at rules: which were applied since the machine started.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,7 +45,8 @@ impl Note {
     }
 
     pub fn write(&self) -> Result<()> {
-        std::fs::write(&self.path, &self.text).map_err(|err| unwritable(&self.path, &err))
+        let written = std::fs::write(&self.path, &self.text).and_then(|()| make_readable(&self.path, 0o644));
+        written.map_err(|err| unwritable(&self.path, &err))
     }
 
     pub fn erase(&self) -> Result<()> {
@@ -66,7 +67,7 @@ pub struct Turn {
 impl Turn {
     pub async fn take() -> Result<Self> {
         let path = Path::new(FOLDER).join("lock");
-        let made = DirBuilder::new().recursive(true).mode(0o755).create(FOLDER);
+        let made = std::fs::create_dir_all(FOLDER).and_then(|()| make_readable(Path::new(FOLDER), 0o755));
         let open = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let mut lock = made.and_then(|()| open()).map_err(|err| unwritable(&path, &err))?;
         let deadline = Instant::now() + FIREWALL_ANSWER;
@@ -80,6 +81,11 @@ impl Turn {
         let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
         Ok(Turn { _lock: lock })
     }
+}
+
+/// The unit's `UMask=0077` holds for root's step as well.
+fn make_readable(path: &Path, mode: u32) -> std::io::Result<()> {
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 fn unwritable(path: &Path, err: &std::io::Error) -> Error {
