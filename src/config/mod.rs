@@ -1,6 +1,10 @@
-//! The server's settings: flag, then environment, then file, then default.
+//! Settings: the server's by flag, then environment, then file, then default; and the files of those who use it.
 
 mod data_dir;
+mod folders;
+mod host_url;
+mod hosts;
+mod private_file;
 mod span;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,6 +18,9 @@ use crate::error::{Error, Result};
 use crate::model::{BridgePrefix, limits};
 
 pub use data_dir::{DataDir, default_data_dir, is_root};
+pub use folders::Folders;
+pub use host_url::{HostUrl, HttpAddress, SshAddress};
+pub use hosts::{Hosts, KnownHost};
 pub use span::Span;
 
 // Help texts are for a terminal: no backticks in them.
