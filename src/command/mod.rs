@@ -3,6 +3,7 @@
 mod answer;
 mod arguments;
 mod call;
+mod catalog;
 mod conversation;
 pub mod frame;
 mod git_io;
@@ -21,10 +22,11 @@ pub use answer::{
 };
 pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};
 pub use call::{Attached, Call, End, EndError, Event, Input, Lines, LogRecord, Output, Released, Reply, Resizes, Terminal};
+pub use catalog::{AppSlot, WordEntry, app_slot, catalog, with_app, word_of};
 pub use conversation::converse;
 pub use git_io::{GitIo, GitService};
 pub use look::Look;
 pub use render::{megabytes, render_answer, render_error, render_event};
 pub use selection::{LogSource, Selection, Since};
 pub use vocabulary::{Assignment, Command, Need};
-pub use words::{Asked, known_word, parse_words};
+pub use words::{Asked, end_of_own, known_word, parse_words, unknown_word, usage_error};

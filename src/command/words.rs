@@ -37,7 +37,7 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 /// Words whose first argument is an app, so that `-a APP` may stand anywhere.
-const WITHOUT_APP: &[&str] = &[
+pub(super) const WITHOUT_APP: &[&str] = &[
     "apps",
     "keys",
     "keys:add",
@@ -98,7 +98,7 @@ pub fn parse_words(words: &[String]) -> Result<Asked> {
     match parsed {
         Ok(Grammar { command, json }) => Ok(Asked::Do { command, json }),
         Err(err) if err.kind() == ErrorKind::DisplayHelp => Ok(Asked::Help(err.to_string())),
-        Err(err) => Err(usage(&words[0], &err)),
+        Err(err) => Err(usage_error(&words[0], &err)),
     }
 }
 
@@ -109,7 +109,7 @@ pub(super) fn grammar() -> clap::Command {
 }
 
 /// Joins `noun verb`, resolves aliases and puts the value of `-a` where the app stands.
-fn normalise(words: &[String]) -> Vec<String> {
+pub(super) fn normalise(words: &[String]) -> Vec<String> {
     let mut words = words.to_vec();
     if words.first().is_some_and(|word| word == "help") {
         let rest = normalise(&words[1..]);
@@ -145,9 +145,10 @@ fn move_app_to_front(words: &mut Vec<String>) {
 }
 
 /// Returns where `mini`'s own words end: at `--`, and for `run` at the program, whose `-a` is its own.
-fn end_of_own(words: &[String]) -> usize {
+#[must_use]
+pub fn end_of_own(words: &[String]) -> usize {
     let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
-    if words[0] != "run" {
+    if words.first().is_none_or(|word| word != "run") {
         return end;
     }
     let (mut at, mut has_app) = (1, false);
@@ -167,7 +168,7 @@ fn end_of_own(words: &[String]) -> usize {
     end
 }
 
-fn is_known(word: &str) -> bool {
+pub(super) fn is_known(word: &str) -> bool {
     Grammar::command().get_subcommands().any(|known| known.get_name() == word)
 }
 
@@ -189,9 +190,9 @@ pub fn known_word(word: &str) -> Result<String> {
     if is_known(ours) { Ok(ours.to_owned()) } else { Err(unknown(word)) }
 }
 
-/// As [`usage`], for arguments that were all given by name: those that are typed without one are shown as ever.
+/// As [`usage_error`], for arguments that were all given by name: those that are typed without one are shown as ever.
 pub(super) fn usage_named(word: &str, err: &clap::Error) -> Error {
-    let said = usage(word, err);
+    let said = usage_error(word, err);
     let Some(described) = grammar().find_subcommand(word).cloned() else { return said };
     let names = described.get_positionals().map(|arg| format!("--{} <", arg.get_id()));
     let sentence = names.fold(said.sentence().to_owned(), |sentence, name| sentence.replace(&name, "<"));
@@ -202,11 +203,17 @@ pub(super) fn usage_named(word: &str, err: &clap::Error) -> Error {
     }
 }
 
-/// Names the nearest real words, then how to get help.
 fn unknown(word: &str) -> Error {
+    unknown_word(word, &[])
+}
+
+/// Makes the error for a word that there is not: it names the nearest real ones, also of `others`, then how to get help.
+#[must_use]
+pub fn unknown_word(word: &str, others: &[&str]) -> Error {
     let shown: String = word.chars().take(60).collect();
     let grammar = Grammar::command();
     let names = grammar.get_subcommands().map(clap::Command::get_name).chain(ALIASES.iter().map(|(alias, _)| *alias));
+    let names = names.chain(others.iter().copied());
     let mut near: Vec<(f64, &str)> =
         names.map(|name| (strsim::jaro_winkler(&shown, name), name)).filter(|(score, _)| *score > 0.8).collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -215,7 +222,9 @@ fn unknown(word: &str) -> Error {
     Error::new(Kind::UnknownCommand, format!("there is no command `{}`", shown.escape_debug())).hint(hint)
 }
 
-fn usage(word: &str, err: &clap::Error) -> Error {
+/// Says what was wrong with the arguments of `word` in one sentence, of kind `Usage`.
+#[must_use]
+pub fn usage_error(word: &str, err: &clap::Error) -> Error {
     // Our own parsers say it better than clap, which repeats the whole argument: it may be a secret.
     if let Some(ours) = std::error::Error::source(err).and_then(|source| source.downcast_ref::<Error>()) {
         let hint = ours.next_step().map_or_else(|| format!("see: help {word}"), str::to_owned);
