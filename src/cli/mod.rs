@@ -1,14 +1,35 @@
-//! The command line on the server's own machine: words become a call over the private socket.
+//! The `mini` client: words about this machine are done here, all others become a call to the server that is meant.
 
+mod completion;
+mod deploy;
 mod files;
+mod help;
+mod init;
+mod line;
+mod remote;
+mod screen;
+mod set_host;
+mod ssh_files;
+mod target;
+mod terminal;
 mod transport;
+mod verbs;
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::Path;
 
-use crate::command::{Answer, Asked, Command, Look, parse_words, render_answer, render_error, render_event};
-use crate::config::default_data_dir;
-use crate::error::{Error, Result};
+use line::Line;
+use remote::Remote;
+use target::{Environment, Target};
+use transport::{Ask, Ending, Transport};
+use verbs::{Parsed, Verb};
+
+use crate::command::{
+    Answer, AppSlot, Asked, Command, Look, VersionInfo, app_slot, parse_words, render_answer, render_error, unknown_word, with_app,
+};
+use crate::config::Hosts;
+use crate::error::{Error, Kind, Result};
+use crate::model::AppName;
 
 /// Does what the words say and returns the exit code. stdout is data, stderr is talk.
 #[must_use]
@@ -23,42 +44,99 @@ pub fn run(words: &[String]) -> u8 {
 }
 
 fn ask(words: &[String]) -> Result<u8> {
-    let (words, input) = files::open_files(words)?;
-    let (command, json) = match parse_words(&words)? {
+    let line = Line::of(words)?;
+    if let Some(text) = help::asked_for(&line.words) {
+        print_to(&mut std::io::stdout(), &text);
+        return Ok(0);
+    }
+    match verbs::parse(&line.words)? {
+        Parsed::Do(verb) => do_verb(*verb, &line),
+        Parsed::Help(text) => {
+            print_to(&mut std::io::stdout(), &text);
+            Ok(0)
+        }
+        Parsed::Foreign => forward(&line),
+    }
+}
+
+fn do_verb(verb: Verb, line: &Line) -> Result<u8> {
+    match verb {
+        Verb::Deploy(args) => deploy::deploy(args, line),
+        Verb::SetHost { url, key, no_check, insecure_http } => {
+            let new = set_host::NewHost { name: line.host.clone(), url, key, is_checked: !no_check, warns: !insecure_http };
+            set_host::set_host(new, &Environment::read())
+        }
+        Verb::Hosts { json } => set_host::list(json),
+        Verb::HostsRemove { name } => set_host::remove(&name),
+        Verb::Completion { shell } => {
+            print_to(&mut std::io::stdout(), &completion::script(shell));
+            Ok(0)
+        }
+        Verb::Init { app } => {
+            let hosts = Hosts::load()?;
+            let target = Target::choose(line, &Environment::read(), &hosts, None)?;
+            init::init(Path::new("."), app, line.remote.as_deref(), &hosts, &target.name)
+        }
+        Verb::Open { app, named } => {
+            let remote = Remote::of(Path::new("."), line.remote.as_deref())?;
+            let target = Target::choose(line, &Environment::read(), &Hosts::load()?, remote.as_ref())?;
+            init::open(&target, app.or(named).or(remote.map(|remote| remote.app)).ok_or_else(which_app)?)
+        }
+    }
+}
+
+/// Sends a line to the server, with the folder's app where none was named.
+fn forward(line: &Line) -> Result<u8> {
+    let remote = Remote::of(Path::new("."), line.remote.as_deref())?;
+    let words = filled(&line.words, remote.as_ref().map(|remote| &remote.app));
+    let (words, source) = files::open_files(&words)?;
+    let (command, json) = match parse_words(&words).map_err(|err| nearest(err, &words))? {
         Asked::Help(text) => {
             print_to(&mut std::io::stdout(), &text);
-            if words.iter().all(|word| matches!(word.as_str(), "help" | "--help" | "-h")) {
-                print_to(&mut std::io::stdout(), LOCAL_WORDS);
-            }
-            return Ok(0);
-        }
-        Asked::Do { command: Command::Version, json } => {
-            let answer = Answer::Version(crate::command::VersionInfo { version: env!("CARGO_PKG_VERSION").into() });
-            print_to(&mut std::io::stdout(), &render_answer(&answer, &Look::plain(json)));
             return Ok(0);
         }
         Asked::Do { command, json } => (confirm(command)?, json),
     };
-    let socket = data_dir()?.join("mini.sock");
-    let look = Look::plain(json);
-    let mut show = |received: transport::Shown| match received {
-        transport::Shown::Value(answer) => print_to(&mut std::io::stdout(), &render_answer(&answer, &look)),
-        transport::Shown::Event(event) => match render_event(&event, &look) {
-            (true, talk) => print_to(&mut std::io::stderr(), &talk),
-            (false, data) => print_to(&mut std::io::stdout(), &data),
-        },
-        transport::Shown::Stdout(bytes) => write_to(&mut std::io::stdout(), &bytes),
-        transport::Shown::Stderr(bytes) => write_to(&mut std::io::stderr(), &bytes),
+    let look = screen::look(json);
+    let is_own_version = line.words.first().is_some_and(|word| word.starts_with('-'));
+    let target = match Target::choose(line, &Environment::read(), &Hosts::load()?, remote.as_ref()) {
+        _ if command == Command::Version && is_own_version => return Ok(own_version(&look)),
+        // Without a server to ask, or on its own machine, it is this very program's.
+        Err(_) | Ok(Target { transport: Transport::Socket(_), .. }) if command == Command::Version => return Ok(own_version(&look)),
+        target => target?,
     };
-    transport::call(&socket, command, input, &mut show)
+    let input = command.reads_input().then(|| transport::of_reader(source));
+    let ask = Ask { command, input, terminal: terminal::attached() };
+    match target.transport.call(ask, &mut |shown| screen::show(shown, &look))? {
+        Ending::Code(code) | Ending::Interrupted(code) => Ok(code),
+    }
 }
 
-const LOCAL_WORDS: &str = "\nOn the server's own machine:\n  mini server   Run the server (see: mini server --help)\n  mini firewall Keep apps off the machine (see: mini firewall --help)\n  MINI_DATA     Environment: the data folder of the server that is meant\n";
+fn own_version(look: &Look) -> u8 {
+    let answer = Answer::Version(VersionInfo { version: env!("CARGO_PKG_VERSION").into() });
+    print_to(&mut std::io::stdout(), &render_answer(&answer, look));
+    0
+}
 
-fn data_dir() -> Result<PathBuf> {
-    match std::env::var_os("MINI_DATA").filter(|dir| !dir.is_empty()) {
-        Some(dir) => Ok(dir.into()),
-        None => default_data_dir(),
+/// Names the app of the folder's remote where the line leaves it out. Without one the grammar says what is missing.
+fn filled(words: &[String], app: Option<&AppName>) -> Vec<String> {
+    match (app_slot(words), app) {
+        (AppSlot::Missing, Some(app)) => with_app(words, app),
+        _ => words.to_vec(),
+    }
+}
+
+fn which_app() -> Error {
+    Error::usage("which app?").hint("name it: mini open APP\nor let this folder's git remote name it: mini init APP")
+}
+
+/// An unknown word may be near to one of the client's own.
+fn nearest(err: Error, words: &[String]) -> Error {
+    let ours = verbs::entries();
+    let ours: Vec<&str> = ours.iter().map(|verb| verb.name.as_str()).collect();
+    match words.first() {
+        Some(word) if err.kind() == Kind::UnknownCommand && word != "help" => unknown_word(word, &ours),
+        _ => err,
     }
 }
 
@@ -73,6 +151,16 @@ fn confirm(command: Command) -> Result<Command> {
     std::io::stdin().read_line(&mut typed).map_err(|err| Error::failed("the terminal could not be read").because(err))?;
     let confirm = typed.trim().parse().map_err(|_| Error::failed("not destroyed: this is not its name"))?;
     Ok(Command::AppsDestroy { app, confirm: Some(confirm) })
+}
+
+/// One line of data.
+fn say(line: &str) {
+    print_to(&mut std::io::stdout(), &format!("{line}\n"));
+}
+
+/// One line of talk.
+fn talk(line: &str) {
+    print_to(&mut std::io::stderr(), &format!("{line}\n"));
 }
 
 fn print_to(stream: &mut impl Write, text: &str) {

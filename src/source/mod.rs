@@ -31,7 +31,7 @@ pub const IGNORE_FILE: &str = ".dockerignore";
 pub const MAX_ROOT_FILE_BYTES: u64 = 64 * crate::model::limits::KIB;
 
 /// Root files that are for `mini` or the builder: read even when `.dockerignore` leaves them out of the image.
-const CONTROL_FILES: &[&str] = &["Dockerfile", IGNORE_FILE, "Procfile", "app.json", "mini.toml"];
+pub const CONTROL_FILES: &[&str] = &["Dockerfile", IGNORE_FILE, "Procfile", "app.json", "mini.toml"];
 
 /// Root files from which detection learns how to build, when they are part of the context.
 const DETECTION_FILES: &[&str] = &[

@@ -6,6 +6,8 @@
 mod harness;
 
 mod api;
+mod client;
+mod client_http;
 mod config;
 mod containers;
 mod crashes;

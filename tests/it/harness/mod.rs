@@ -2,6 +2,7 @@
 
 mod docker;
 mod http;
+mod laptop;
 mod person;
 mod registry;
 mod repo;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use command_fds::{CommandFdExt, FdMapping};
 
 pub use docker::Docker;
+pub use laptop::{Laptop, Scripted};
 pub use person::{Person, Running, Said};
 pub use registry::Registry;
 pub use repo::{Entry, Repo};
