@@ -49,7 +49,8 @@ fn overview() -> String {
     ] {
         let _ = writeln!(text, "  {flag:<17}  {about}");
     }
-    text += "\n\"config:set\" may be \"config set\". More on a word: mini help WORD\nOn the server's own machine: mini server --help, mini firewall --help\n";
+    text += "\n\"config:set\" may be \"config set\". More on a word: mini help WORD\n";
+    text += "On the server's own machine: mini server --help, mini firewall --help (MINI_DATA: another data folder)\n";
     text
 }
 

@@ -39,8 +39,11 @@ pub fn size() -> Option<(u32, u32)> {
     Some((or(size.ws_col, 80), or(size.ws_row, 24)))
 }
 
-/// Asks at the terminal itself, wherever stdin and stdout lead, and shows nothing of what is typed. `None`: nobody is there.
+/// Asks at the terminal itself, wherever stdout leads, and shows nothing of what is typed. `None`: nobody is there.
 pub fn ask_secret(question: &str) -> Result<Option<String>> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(None);
+    }
     let Ok(mut tty) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty") else { return Ok(None) };
     let failed = |err: std::io::Error| Error::failed("the terminal could not be read").because(err);
     let before = tcgetattr(&tty).map_err(|err| failed(err.into()))?;

@@ -19,7 +19,7 @@ pub enum Verb {
     /// Deploy a folder: pack it, build it, switch to it
     #[command(
         name = "deploy",
-        after_help = "The app is -a APP, else the one of the folder's git remote, else the one this folder was last\ndeployed to, else a new one with a friendly name.\nAlso: mini deploy APP --image REF, and: tar cz . | mini deploy APP -"
+        after_help = "The app is -a APP, else the one of the git remote, else the one this folder was\nlast deployed to, else a new one with a friendly name.\nAlso: mini deploy APP --image REF, and: tar cz . | mini deploy APP -"
     )]
     Deploy(DeployArgs),
     /// Make the git remote "mini", for git push mini main
