@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -13,7 +13,7 @@ use super::schema::{self, Migration, beside};
 use crate::error::{Error, Kind, Result};
 
 /// The database's name within the data dir.
-const NAME: &str = "mini.db";
+pub(super) const NAME: &str = "mini.db";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A WAL that grew in a burst is cut back to this.
 const WAL_KEPT_BYTES: i64 = 4 << 20;
@@ -52,7 +52,7 @@ fn refuse_if_lost(data_dir: &Path, path: &Path) -> Result<()> {
     for witness in [beside(path, "-wal"), data_dir.join(super::seal::NAME)] {
         if !is_absent(&witness)? {
             return Err(Error::setup(format!("the database `{}` is missing, but `{}` is there", path.display(), witness.display()))
-                .hint("restore a backup, or start with an empty data dir"));
+                .hint(way_back(path)));
         }
     }
     Ok(())
@@ -89,10 +89,10 @@ fn remove_if_there(path: &Path) -> std::io::Result<()> {
 fn check_file(path: &Path) -> Result<()> {
     let about = fs::metadata(path).map_err(|err| unreadable(path, err))?;
     if !about.is_file() {
-        return Err(Error::setup(format!("the database `{}` is not a file", path.display())).hint("move it away, and restore a backup"));
+        return Err(Error::setup(format!("the database `{}` is not a file", path.display())).hint(way_back(path)));
     }
     if about.len() == 0 {
-        return Err(Error::setup(format!("the database `{}` is empty", path.display())).hint("restore a backup"));
+        return Err(Error::setup(format!("the database `{}` is empty", path.display())).hint(way_back(path)));
     }
     OpenOptions::new().read(true).write(true).open(path).map_err(|err| unreadable(path, err))?;
     if about.permissions().mode() & 0o077 != 0 {
@@ -101,7 +101,8 @@ fn check_file(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn connect(path: &PathBuf) -> Result<Connection> {
+/// Opens the file with our settings.
+pub(super) fn connect(path: &Path) -> Result<Connection> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.pragma_update(None, "trusted_schema", false)?;
@@ -113,19 +114,33 @@ fn connect(path: &PathBuf) -> Result<Connection> {
     Ok(conn)
 }
 
-fn check_pages(conn: &Connection) -> Result<()> {
+/// Asks whether every page is well formed; the error is the first finding.
+pub(super) fn check_pages(conn: &Connection) -> Result<()> {
     let verdict: String = conn.pragma_query_value(None, "quick_check", |row| row.get(0))?;
     if verdict == "ok" { Ok(()) } else { Err(Error::setup(verdict)) }
 }
 
 fn damaged(path: &Path, cause: Error) -> Error {
-    Error::setup(format!("the database `{}` is damaged", path.display()))
-        .hint("restore a backup; the damaged file was left as it is")
-        .because(cause)
+    Error::setup(format!("the database `{}` is damaged: {}", path.display(), finding(&cause))).hint(way_back(path)).because(cause)
+}
+
+/// Returns the first thing that is wrong, in the library's words.
+fn finding(cause: &Error) -> String {
+    let text = std::error::Error::source(cause).map_or_else(|| cause.to_string(), ToString::to_string);
+    // quick_check heads its findings with `*** in database main ***`.
+    text.lines().find(|line| !line.starts_with("***")).unwrap_or_default().to_owned()
+}
+
+/// Says how to get from a lost database to a backup's; the file that is there is never touched.
+pub(super) fn way_back(path: &Path) -> String {
+    let data_dir = path.parent().unwrap_or(path).display();
+    format!("nothing was changed. Move {data_dir} away, then: mini restore BACKUP --data {data_dir}")
 }
 
 fn unreadable(path: &Path, cause: std::io::Error) -> Error {
-    Error::setup(format!("the database `{}` cannot be opened: {cause}", path.display())).because(cause)
+    Error::setup(format!("the database `{}` cannot be opened: {cause}", path.display()))
+        .hint("it has to be readable and writable for the user that runs mini")
+        .because(cause)
 }
 
 fn unwritable(data_dir: &Path, cause: std::io::Error) -> Error {
@@ -204,7 +219,8 @@ mod tests {
 
             let err = refusal(dir.path(), &path);
 
-            assert!(err.next_step().is_some(), "{what}");
+            assert!(err.next_step().is_some_and(|hint| hint.contains("mini restore")), "{what}: {err}");
+            assert!(!err.sentence().ends_with(": ") && !err.sentence().contains("***"), "{what}: {err}");
             assert!(fs::read(&path).unwrap() == before, "{what}: the file was changed");
         }
     }

@@ -14,13 +14,14 @@ mod releases;
 mod schema;
 mod scopes;
 mod seal;
+mod snapshot;
 mod switch;
 mod tokens;
 
 #[cfg(test)]
 mod trial;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -35,6 +36,7 @@ pub use deploys::{Deploy, DeployId, NewDeploy};
 pub use keys::{Admission, Key, NewKey};
 pub use registries::Registry;
 pub use releases::{NewRelease, Release};
+pub use snapshot::Snapshot;
 pub use switch::GoLive;
 pub use tokens::{IssuedToken, NewToken};
 
@@ -49,6 +51,8 @@ pub struct Store {
 
 struct Inner {
     connection: Mutex<Connection>,
+    /// The database's file.
+    path: PathBuf,
     sealer: Sealer,
     instance: InstanceId,
 }
@@ -64,9 +68,10 @@ impl Store {
         let connection = file::open(data_dir, schema::MIGRATIONS)?;
         let sealer = Sealer::open(data_dir, &connection)?;
         let instance = schema::meta(&connection, "instance")?.ok_or_else(|| {
-            Error::setup(format!("the database in `{}` has lost its identity", data_dir.display())).hint("restore a backup")
+            let path = data_dir.join(file::NAME);
+            Error::setup(format!("the database `{}` has lost its identity", path.display())).hint(file::way_back(&path))
         })?;
-        Ok(Store { inner: Arc::new(Inner { connection: Mutex::new(connection), sealer, instance }) })
+        Ok(Store { inner: Arc::new(Inner { connection: Mutex::new(connection), path: data_dir.join(file::NAME), sealer, instance }) })
     }
 
     /// Returns the identity of this data dir, made with it.

@@ -73,7 +73,7 @@ fn schema_of(conn: &Connection, path: &Path) -> Result<u32> {
     let application: u32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let found: u32 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if application != APPLICATION_ID || found == 0 {
-        return Err(Error::setup(format!("`{}` is not a database of mini", path.display())).hint("restore a backup, or move the file away"));
+        return Err(Error::setup(format!("`{}` is not a database of mini", path.display())).hint(super::file::way_back(path)));
     }
     Ok(found)
 }
