@@ -16,6 +16,7 @@ mod repos;
 mod rules;
 mod session;
 mod spool;
+mod stage;
 #[cfg(test)]
 mod testing;
 mod wire;
@@ -29,3 +30,4 @@ pub use record::{NewCommit, Recorded};
 pub use refs::{DEPLOYED, branch_ref, release_ref};
 pub use repos::Git;
 pub use rules::{Facts, PushPlan, plan};
+pub use stage::revive;

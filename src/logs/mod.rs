@@ -123,6 +123,11 @@ impl Logs {
         .await
     }
 
+    /// Puts an app's segments as they are now into the folder `into`, which it makes when there are any: hard links, which grow on.
+    pub async fn stage(&self, app: AppId, into: PathBuf) -> Result<()> {
+        self.blocking(app, move |log| log.stage(&into)).await
+    }
+
     async fn blocking<T: Send + 'static>(&self, app: AppId, work: impl FnOnce(&AppLog) -> Result<T> + Send + 'static) -> Result<T> {
         let log = self.inner.log_of(app);
         let task = tokio::task::spawn_blocking(move || work(&log));
@@ -168,6 +173,12 @@ impl AppLog {
         let writer = lock(&self.writer);
         let lines = writer.tail(n, wanted)?;
         Ok((lines, Follow::new(self.followers.subscribe())))
+    }
+
+    fn stage(&self, into: &Path) -> Result<()> {
+        // Within the lock no segment goes.
+        let writer = lock(&self.writer);
+        writer.segments.stage(into).map_err(|err| Error::failed("the app's log could not be read for the backup").because(err))
     }
 
     fn remove(&self) -> Result<()> {

@@ -74,6 +74,21 @@ impl Segments {
         Ok(newest_first)
     }
 
+    /// Links all segments into the folder `into`; copies them where the file system has no hard links.
+    pub fn stage(&self, into: &Path) -> Result<()> {
+        let numbers = numbers(&self.dir)?;
+        if !numbers.is_empty() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(into)?;
+        }
+        for number in numbers {
+            let (from, to) = (path_of(&self.dir, number), path_of(into, number));
+            if fs::hard_link(&from, &to).is_err() {
+                fs::copy(&from, &to)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes all segments and their directory.
     pub fn remove(&mut self) -> Result<()> {
         self.current = None;
