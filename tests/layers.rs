@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const L0: &[&str] = &["error", "model", "config", "source", "command"];
-const L1: &[&str] = &["store", "engine", "git", "build", "route", "logs", "firewall"];
+const L1: &[&str] = &["store", "engine", "git", "build", "route", "logs", "firewall", "backup"];
 
 /// A room and the rooms it may import.
 fn map() -> Vec<(&'static str, Vec<&'static str>)> {
@@ -43,7 +43,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("form_urlencoded", &["api", "cli"]),
     ("ssh_key", &["model"]),
     ("clap", &["command", "config", "server", "firewall", "cli"]),
-    ("tar", &["source"]),
+    ("tar", &["source", "backup"]),
     ("flate2", &["source"]),
     ("toml", &["config"]),
 ];
