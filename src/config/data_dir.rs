@@ -5,6 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::new_data_dir::{UNFINISHED, unfinished};
 use crate::error::{Error, Kind, Result};
 
 /// The longest path of a unix socket (unix(7)): 108 bytes with the closing NUL.
@@ -51,6 +52,9 @@ impl DataDir {
         if !meta.is_dir() {
             return Err(Error::setup(format!("the data dir {} is not a folder", path.display())));
         }
+        if path.join(UNFINISHED).exists() {
+            return Err(unfinished(path));
+        }
         if !is_ours(path).map_err(|err| bad("cannot be read", err))? {
             let taken = format!("the data dir {} holds things that are not mini's", path.display());
             return Err(Error::setup(taken).hint("name an empty or a new folder: --data DIR"));
@@ -82,7 +86,8 @@ fn is_ours(path: &Path) -> std::io::Result<bool> {
     Ok(is_prepared || path.join("lock").is_file())
 }
 
-fn lock(dir: &Path) -> Result<File> {
+/// Locks the dir for this process, as long as the file is open; held by another it is `Locked`.
+pub(super) fn lock(dir: &Path) -> Result<File> {
     let path = dir.join("lock");
     let mut file = OpenOptions::new()
         .read(true)

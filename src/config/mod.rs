@@ -4,6 +4,7 @@ mod data_dir;
 mod folders;
 mod host_url;
 mod hosts;
+mod new_data_dir;
 mod private_file;
 mod span;
 
@@ -21,6 +22,7 @@ pub use data_dir::{DataDir, default_data_dir, is_root};
 pub use folders::Folders;
 pub use host_url::{HostUrl, HttpAddress, SshAddress};
 pub use hosts::{Hosts, KnownHost};
+pub use new_data_dir::NewDataDir;
 pub use span::Span;
 
 // Help texts are for a terminal: no backticks in them.
