@@ -13,6 +13,7 @@ mod environment;
 mod explain;
 mod image;
 mod journal;
+mod lost;
 mod names;
 mod oneoff;
 mod place;
@@ -79,6 +80,7 @@ struct Inner {
     rooms: Rooms,
     turns: turns::Turns,
     drains: switch::Drains,
+    lost: lost::Lost,
     builders: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     /// What goes on after its caller has been answered: draining, retiring, start-up repairs.
@@ -102,6 +104,7 @@ impl Deployer {
             rooms,
             turns: turns::Turns::default(),
             drains: switch::Drains::default(),
+            lost: lost::Lost::default(),
             builders,
             uploads: Arc::new(Semaphore::new(UPLOADS_AT_ONCE)),
             background: TaskTracker::new(),

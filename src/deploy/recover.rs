@@ -162,7 +162,14 @@ impl Deployer {
                 self.inner.starts.send_modify(|starts| *starts += 1);
                 Ok(())
             }
-            None => self.remake(app, release).await,
+            None if !self.is_image_there(&release.image).await? => {
+                self.rebuild_lost(app.clone(), release);
+                Ok(())
+            }
+            None => {
+                self.found_image(&app.id);
+                self.remake(app, release).await
+            }
         }
     }
 

@@ -160,6 +160,9 @@ impl Platform {
 
     async fn state_of(&self, release: Option<&Release>, engine_answers: bool) -> String {
         let Some(release) = release else { return "no release yet".into() };
+        if self.deployer.has_lost_image(release) {
+            return "down: its image is gone".into();
+        }
         let Some(container) = &release.container else { return "down".into() };
         if !engine_answers {
             return UNKNOWN.into();

@@ -81,6 +81,16 @@ impl Platform {
                 }
             },
         };
+        for app in rooms.store.apps().await? {
+            if let Some(release) = self.deployer.live_release(&app.id).await?
+                && self.deployer.has_lost_image(&release)
+            {
+                let name = &app.name;
+                warnings.push(format!(
+                    "`{name}` is down, its image is gone: mini logs {name} tells whether it is being built, mini rebuild {name} does it"
+                ));
+            }
+        }
         let entries = [
             ("ssh", self.facts.ssh.to_string()),
             ("http", self.facts.http.to_string()),
