@@ -9,6 +9,7 @@ mod line;
 mod remote;
 mod screen;
 mod set_host;
+mod sink;
 mod ssh_files;
 mod target;
 mod terminal;
@@ -20,8 +21,9 @@ use std::path::Path;
 
 use line::Line;
 use remote::Remote;
+use sink::Sink;
 use target::{Environment, Target};
-use transport::{Ask, Ending, Transport};
+use transport::{Ask, Ending, Shown, Transport};
 use verbs::{Parsed, Verb};
 
 use crate::command::{
@@ -89,6 +91,7 @@ fn do_verb(verb: Verb, line: &Line) -> Result<u8> {
 fn forward(line: &Line) -> Result<u8> {
     let remote = Remote::of(Path::new("."), line.remote.as_deref())?;
     let words = filled(&line.words, remote.as_ref().map(|remote| &remote.app));
+    let (words, mut sink) = sink::open_sink(&words)?;
     let (words, source) = files::open_files(&words)?;
     let (command, json) = match parse_words(&words).map_err(|err| nearest(err, &words))? {
         Asked::Help(text) => {
@@ -106,8 +109,17 @@ fn forward(line: &Line) -> Result<u8> {
         target => target?,
     };
     let input = command.reads_input().then(|| transport::of_reader(source));
-    let ask = Ask { command, input, terminal: terminal::attached() };
-    match target.transport.call(ask, &mut |shown| screen::show(shown, &look))? {
+    let terminal = if command.takes_terminal() { terminal::attached() } else { None };
+    let ask = Ask { command, input, terminal };
+    let mut show = |shown| match shown {
+        Shown::Stdout(bytes) => write_data(&mut sink, &bytes),
+        shown => screen::show(shown, &look),
+    };
+    let ending = target.transport.call(ask, &mut show)?;
+    if let Ending::Code(0) = ending {
+        sink.keep()?;
+    }
+    match ending {
         Ending::Code(code) | Ending::Interrupted(code) => Ok(code),
     }
 }
@@ -165,6 +177,19 @@ fn talk(line: &str) {
 
 fn print_to(stream: &mut impl Write, text: &str) {
     write_to(stream, text.as_bytes());
+}
+
+/// A disk that takes no more ends the program: the server would send the rest for nothing.
+fn write_data(sink: &mut Sink, bytes: &[u8]) {
+    match sink {
+        Sink::Stdout => write_to(&mut std::io::stdout(), bytes),
+        Sink::File(beside) => {
+            if let Err(err) = beside.write(bytes) {
+                print_to(&mut std::io::stderr(), &render_error(&err, &Look::default()));
+                std::process::exit(err.exit_code().into());
+            }
+        }
+    }
 }
 
 /// A reader that went away, as in `mini logs | head`, is no error worth a word.

@@ -236,6 +236,8 @@ mod tests {
         "tokens:create ci --role view --app blog --app shop --expires 90d",
         "tokens:create ci",
         "tokens:revoke ci",
+        "backup - --without-key",
+        "backup",
         "whoami",
         "status",
         "version",

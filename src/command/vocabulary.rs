@@ -233,6 +233,16 @@ pub enum Command {
         /// Its name or id
         token: String,
     },
+    /// Back up all but the images: database, keys, repositories, logs, settings
+    #[command(name = "backup")]
+    Backup {
+        /// The server writes to its output alone, `-`; `mini backup FILE` writes FILE
+        #[arg(value_name = "FILE|-", value_parser = only_the_output)]
+        output: Option<String>,
+        /// Leave out the key that opens config values, for a copy kept elsewhere
+        #[arg(long)]
+        without_key: bool,
+    },
     /// Show who you are to this server
     #[command(name = "whoami")]
     Whoami,
@@ -299,6 +309,7 @@ impl Command {
             | Command::Registry
             | Command::RegistryLogin { .. }
             | Command::RegistryLogout { .. }
+            | Command::Backup { .. }
             | Command::Status => Need::Host,
         }
     }
@@ -325,14 +336,20 @@ impl Command {
             Command::KeysAdd { .. } | Command::RegistryLogin { .. } => true,
             Command::Deploy { image, .. } => image.is_none(),
             Command::ConfigSet { assignments, .. } => assignments.iter().any(Assignment::is_from_input),
-            _ => self.is_attached(),
+            _ => self.takes_terminal(),
         }
     }
 
     /// Tells whether the command joins its caller with a program: what is typed and printed are the program's own.
     #[must_use]
-    pub fn is_attached(&self) -> bool {
+    pub fn takes_terminal(&self) -> bool {
         matches!(self, Command::Run { detach: false, .. } | Command::Enter { .. })
+    }
+
+    /// Tells whether the reply is bytes as they are, which want pipes to the caller.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        self.takes_terminal() || matches!(self, Command::Backup { .. })
     }
 }
 
@@ -348,6 +365,14 @@ fn one_line(word: &str) -> Result<String> {
         return Err(Error::usage(format!("this is not one line of 1 to {MAX_CHARS} characters")));
     }
     Ok(word.to_owned())
+}
+
+/// Parses the `-` that stands for the output, as [`only_the_input`].
+fn only_the_output(word: &str) -> Result<String> {
+    if word == "-" {
+        return Ok(word.to_owned());
+    }
+    Err(Error::usage("the server does not write files: take what it sends").hint("ssh mini backup - > FILE"))
 }
 
 // === impl Assignment ===

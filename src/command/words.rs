@@ -48,6 +48,7 @@ pub(super) const WITHOUT_APP: &[&str] = &[
     "tokens",
     "tokens:create",
     "tokens:revoke",
+    "backup",
     "whoami",
     "status",
     "version",
@@ -313,6 +314,7 @@ mod tests {
             "deploy blog --image nginx --no-cache",
             "deploy blog --image UPPER",
             "registry:login a.b c secret",
+            "backup /var/backups/mini",
         ] {
             let err = parse(line).unwrap_err();
             assert_eq!(err.exit_code(), 2, "`{line}`: {err}");

@@ -1,6 +1,7 @@
 //! The one desk: permit, then do. Doors hand calls in; verb functions take the permit that only this room can make.
 
 mod apps;
+mod backup;
 mod config;
 mod deploy;
 mod git;
@@ -118,6 +119,7 @@ impl Platform {
             Command::Tokens => self.list_tokens(&permit).await,
             Command::TokensCreate { name, role, apps, expires } => self.create_token(&permit, name, role, &apps, expires).await,
             Command::TokensRevoke { token } => self.revoke_token(&permit, &token).await,
+            Command::Backup { without_key, .. } => self.back_up(&permit, without_key, terminal.is_some(), cancelled),
             Command::Whoami => self.who_am_i(&permit).await,
             Command::Status => self.status(&permit).await,
             Command::Version => Ok(Self::version(&permit)),

@@ -1,6 +1,7 @@
 //! Bind every socket first, recover, serve, drain in order.
 
 mod listen;
+mod restore;
 mod setup;
 mod stop;
 
@@ -21,6 +22,8 @@ use crate::route::Doorway;
 use crate::socket;
 use crate::ssh;
 use crate::ssh::SshServer;
+
+pub use restore::main as restore_main;
 
 /// Runs the server: SSH, HTTP and a private socket, until SIGTERM or SIGINT
 #[derive(Parser)]

@@ -39,6 +39,7 @@ fn table(key: &str) -> Vec<(&'static str, Value, u16)> {
         ("tokens:create", json!({"name": "web", "expires": "90d"}), 200),
         ("tokens", json!({}), 200),
         ("tokens:revoke", json!({"token": "web"}), 200),
+        ("backup", json!({}), 400),
         ("whoami", json!({}), 200),
         ("status", json!({}), 200),
         ("version", json!({}), 200),

@@ -6,11 +6,13 @@
 mod harness;
 
 mod api;
+mod backups;
 mod client;
 mod client_http;
 mod config;
 mod containers;
 mod crashes;
+mod damage;
 mod doors;
 mod failures;
 mod hostile;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{Mini, Person, Repo, Said, eventually, leftover_files};
 
 /// Runs a command that has to end by itself soon.
-fn ends(mut command: Command) -> Said {
+pub fn ends(mut command: Command) -> Said {
     let mut child = command
         .env("MINI_LOG", "off")
         .env("MINI_FIREWALL", "off")
@@ -35,7 +35,7 @@ fn ends(mut command: Command) -> Said {
 }
 
 /// `mini server --data DIR` on free ports, with more flags.
-fn server(data: &Path, flags: &[&str]) -> Command {
+pub fn server(data: &Path, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mini"));
     command.args(["server", "--ssh", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"]).arg(data).args(flags).env_remove("MINI_DATA");
     command

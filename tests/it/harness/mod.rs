@@ -74,7 +74,7 @@ impl Mini {
     }
 
     pub fn start_with(flags: &[&str]) -> Self {
-        let mut mini = Self::prepared(flags);
+        let mut mini = Self::unstarted(flags);
         mini.boot();
         mini
     }
@@ -83,7 +83,7 @@ impl Mini {
     ///
     /// Its bridges have a name of their own: the rules touch no other test's apps. They go with the server.
     pub fn start_guarded() -> Self {
-        let mut mini = Self::prepared(&[]);
+        let mut mini = Self::unstarted(&[]);
         mini.is_guarded = true;
         mini.env.push(("MINI_FIREWALL".into(), "on".into()));
         mini.env.push(("MINI_BRIDGES".into(), mini.bridges()));
@@ -98,7 +98,8 @@ impl Mini {
         format!("t{}-", letters.collect::<String>())
     }
 
-    fn prepared(flags: &[&str]) -> Self {
+    /// A server that has no data dir yet.
+    pub fn unstarted(flags: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let anna = Person::new(home.path(), "anna");
         std::fs::write(home.path().join("admins"), anna.public_key()).unwrap();
@@ -200,7 +201,8 @@ impl Mini {
     }
 
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.home.path().join("server.log")).unwrap()
+        // One that was never started has none.
+        std::fs::read_to_string(self.home.path().join("server.log")).unwrap_or_default()
     }
 
     pub fn is_running(&self) -> bool {
