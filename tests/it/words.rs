@@ -1,6 +1,6 @@
-//! The vocabulary: one table of words that means and prints the same over ssh and on the server itself.
+//! The vocabulary: one table of words that means and prints the same at every door.
 
-use crate::harness::{Mini, Person, Repo, Said};
+use crate::harness::{Laptop, Mini, Person, Repo, Said};
 
 /// Words with the exit code they have, in an order in which each makes sense. `APP` stands for the door's own app.
 const TABLE: &[(&str, i32)] = &[
@@ -114,27 +114,49 @@ const TABLE: &[(&str, i32)] = &[
     ("apps:info APP-new", 3),
 ];
 
+/// The ways to say a word, each with an app of its own; the names are of one length, or columns would differ.
+const DOORS: [&str; 4] = ["door-a", "door-b", "door-c", "door-d"];
+
+/// Says a line by one of the doors: ssh alone, the private socket, the client over ssh, the client over HTTP.
+fn say(door: &str, line: &str, mini: &Mini, laptop: &Laptop) -> Said {
+    let words: Vec<&str> = line.split(' ').collect();
+    match door {
+        "door-a" => mini.anna.ssh(mini.ssh, line),
+        "door-b" => mini.local(&words),
+        "door-c" => laptop.mini(&[&["--host", "mini"], &words[..]].concat()),
+        _ => laptop.mini(&[&["--host", "web"], &words[..]].concat()),
+    }
+}
+
 #[test]
-fn every_word_means_the_same_over_ssh_and_on_the_server() {
+fn every_word_means_the_same_at_every_door() {
     let mini = Mini::start();
     let repo = Repo::from_folder("examples/hello");
-    mini.anna.push(repo.path(), mini.ssh, "one", &["main"]).ok();
-    mini.anna.push(repo.path(), mini.ssh, "two", &["main"]).ok();
+    for app in DOORS {
+        mini.anna.push(repo.path(), mini.ssh, app, &["main"]).ok();
+    }
+    let laptop = Laptop::of(&mini.anna);
+    let web = [&["config", "set-host", &format!("http://{}", mini.http)], &["--host", "web", "--key"][..], &[&mini.token("web --role admin")]];
+    laptop.mini(&web.concat()).ok();
+    laptop.mini(&["config", "set-host", &format!("ssh://{}", mini.ssh)]).ok();
 
     let mut different = Vec::new();
     for (words, code) in TABLE {
         // Words that change something are said once in each form: the second one meets what the first one did.
         let forms: &[&str] = if changes(words) { &[""] } else { &["", " --json"] };
         for form in forms {
-            let line = |app: &str| format!("{}{form}", words.replace("APP", app));
-            let over_ssh = mini.anna.ssh(mini.ssh, &line("one"));
-            let on_server = mini.local(&line("two").split(' ').collect::<Vec<_>>());
-            let (one, two) = (plain(&over_ssh), plain(&on_server));
-            if one != two || over_ssh.code != *code {
-                different.push(format!("`{words}{form}`, wanted {code}:\n  ssh    {one}\n  socket {two}"));
+            let said = DOORS.map(|door| say(door, &format!("{}{form}", words.replace("APP", door)), &mini, &laptop));
+            let seen: Vec<String> = said.iter().map(plain).collect();
+            let last = if is_attached(words) && said[3].code == 2 { 3 } else { 4 };
+            if seen[1..last].iter().any(|other| *other != seen[0]) || said[0].code != *code {
+                let doors = DOORS.iter().zip(&seen).map(|(door, seen)| format!("  {door} {seen}\n")).collect::<String>();
+                different.push(format!("`{words}{form}`, wanted {code}:\n{doors}"));
+            }
+            if last == 3 && *code != 2 {
+                assert!(said[3].stderr.contains("use ssh"), "`{words}` over HTTP: {:?}", said[3]);
             }
             if *form == " --json" && *code == 0 {
-                let lines: Vec<&str> = over_ssh.stdout.lines().collect();
+                let lines: Vec<&str> = said[0].stdout.lines().collect();
                 assert!(lines.iter().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "`{words}`: {lines:?}");
             }
         }
@@ -142,6 +164,11 @@ fn every_word_means_the_same_over_ssh_and_on_the_server() {
 
     assert!(different.is_empty(), "{}", different.join("\n"));
     mini.finish();
+}
+
+/// Words that join their caller with a program: there are none of them over HTTP.
+fn is_attached(words: &str) -> bool {
+    ["run", "enter", "ps:exec"].contains(&words.split(' ').next().unwrap_or_default()) && !words.contains(" -d")
 }
 
 fn changes(words: &str) -> bool {
@@ -179,14 +206,14 @@ fn tame(word: &str) -> String {
     let is_container = [12, 64].contains(&word.len()) && word.chars().all(|c| c.is_ascii_hexdigit());
     let is_address = word.parse::<std::net::SocketAddr>().is_ok_and(|address| !address.ip().is_loopback());
     match word {
-        "local" | "anna@test" => "CALLER".into(),
+        "local" | "anna@test" | "web" => "CALLER".into(),
         // An old release goes in its own time.
         "draining" | "retired" => "OLD".into(),
         _ if is_span => "SPAN".into(),
         _ if is_moment => "MOMENT".into(),
         _ if is_container => "CONTAINER".into(),
         _ if is_address => "ADDRESS".into(),
-        _ => word.replace("two", "one"),
+        _ => DOORS[1..].iter().fold(word.to_owned(), |word, door| word.replace(door, DOORS[0])),
     }
 }
 
