@@ -24,7 +24,7 @@ pub enum Command {
     /// Show an app
     #[command(name = "apps:info")]
     AppsInfo { app: AppName },
-    /// Set an app's options: deploy-branch=main|master, host-ports=5432,6379 (of the machine)
+    /// Set an app's options: deploy-branch=main|master, host-ports=5432,6379
     #[command(name = "apps:set")]
     AppsSet {
         app: AppName,
