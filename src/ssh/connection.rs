@@ -14,6 +14,7 @@ use tracing::debug;
 
 use super::Desk;
 use super::admission::Admission;
+use super::eager::Eager;
 use super::handler::{Client, Signs};
 use super::kill_switch::KillSwitch;
 
@@ -85,7 +86,7 @@ async fn prove<D: Desk>(
 ) -> Result<RunningSession<Client<D>>, NoLogin> {
     let _ = socket.set_nodelay(ground.config.nodelay);
     let client = Client::new(ground.desk.clone(), peer, signs.clone());
-    let mut running = run_stream(Arc::clone(&ground.config), socket, client).await.map_err(NoLogin::Failed)?;
+    let mut running = run_stream(Arc::clone(&ground.config), Eager(socket), client).await.map_err(NoLogin::Failed)?;
     tokio::select! {
         biased;
         () = signs.logged_in.cancelled() => Ok(running),

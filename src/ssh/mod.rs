@@ -7,6 +7,7 @@ mod admission;
 mod config;
 mod connection;
 mod desk;
+mod eager;
 mod handler;
 mod host_key;
 mod input;

@@ -150,8 +150,8 @@ fn every_word_means_the_same_at_every_door() {
             let seen: Vec<String> = said.iter().map(plain).collect();
             let last = if is_attached(words) && said[3].code == 2 { 3 } else { 4 };
             if seen[1..last].iter().any(|other| *other != seen[0]) || said[0].code != *code {
-                let doors = DOORS.iter().zip(&seen).map(|(door, seen)| format!("  {door} {seen}\n")).collect::<String>();
-                different.push(format!("`{words}{form}`, wanted {code}:\n{doors}"));
+                let doors: Vec<String> = DOORS.iter().zip(&seen).map(|(door, seen)| format!("  {door} {seen}")).collect();
+                different.push(format!("`{words}{form}`, wanted {code}:\n{}", doors.join("\n")));
             }
             if last == 3 && *code != 2 {
                 assert!(said[3].stderr.contains("use ssh"), "`{words}` over HTTP: {:?}", said[3]);
