@@ -59,11 +59,6 @@ impl Git {
         self.set_ref(app, &release_ref(version), commit)
     }
 
-    /// Lets a release's commit go.
-    pub fn delete_release_ref(&self, app: &AppId, version: Version) -> Result<()> {
-        self.delete_ref(app, &release_ref(version))
-    }
-
     /// Says which commit is live.
     pub fn set_deployed(&self, app: &AppId, commit: &CommitId) -> Result<()> {
         self.set_ref(app, DEPLOYED, commit)
@@ -89,8 +84,8 @@ mod tests {
         assert_eq!(git.ref_value(app, &branch_ref("main")).unwrap(), Some(two.clone()));
         assert_eq!(git.ref_value(app, "refs/mini/releases/v12").unwrap(), Some(one));
         assert_eq!(bench.shell("git rev-parse HEAD"), two.as_str());
-        git.delete_release_ref(app, Version(12)).unwrap();
-        git.delete_release_ref(app, Version(12)).unwrap();
+        git.delete_ref(app, "refs/mini/releases/v12").unwrap();
+        git.delete_ref(app, "refs/mini/releases/v12").unwrap();
         assert_eq!(git.ref_value(app, "refs/mini/releases/v12").unwrap(), None);
     }
 

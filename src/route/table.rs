@@ -101,11 +101,6 @@ impl Routes {
         })
     }
 
-    /// Takes an app's release out of the table, so that it can drain; the app then has none.
-    pub fn take_release(&self, id: &AppId) -> Option<Lease> {
-        self.change_entry(id, |entry| retired(entry.release.take()))
-    }
-
     /// Answers an app's requests with 503 and `reason`, whether it has a release or not.
     pub fn set_down(&self, id: &AppId, reason: &str) {
         self.change_entry(id, |entry| {

@@ -50,7 +50,7 @@ impl Budget {
         }
         if spent.bytes > self.bytes {
             return Err(Error::failed(format!("the source is larger than {}", in_words(self.bytes)))
-                .hint("keep large files out of it: a volume (`mini storage`) or an object store holds them better"));
+                .hint("keep large files out of it: an object store holds them better"));
         }
         if spent.depth > self.depth {
             return Err(Error::failed(format!("the source has folders more than {} deep", self.depth)));
@@ -64,7 +64,7 @@ impl Budget {
             return Ok(());
         }
         let sentence = format!("`{}` is {}; one file may have {}", path.escape_debug(), in_words(bytes), in_words(self.blob));
-        Err(Error::failed(sentence).hint("keep it out of the source: a volume (`mini storage`) or an object store holds it better"))
+        Err(Error::failed(sentence).hint("keep it out of the source: an object store holds it better"))
     }
 }
 

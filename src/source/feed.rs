@@ -193,7 +193,7 @@ fn bomb() -> Error {
 
 fn too_large(limit: u64) -> Error {
     Error::failed(format!("the archive is larger than {} MiB", limit / MIB))
-        .hint("keep large files out of it: a volume (`mini storage`) or an object store holds them better")
+        .hint("keep large files out of it: an object store holds them better")
 }
 
 fn broken_off(cause: io::Error) -> Error {

@@ -37,13 +37,6 @@ impl Manifest {
         self.paths.contains(path)
     }
 
-    /// Tells whether the context has this folder with something in it.
-    #[must_use]
-    pub fn has_folder(&self, path: &str) -> bool {
-        let inside = format!("{}/", path.trim_end_matches('/'));
-        self.paths.range(inside.clone()..).next().is_some_and(|first| first.starts_with(&inside))
-    }
-
     /// Returns the content of a small root file that detection reads, such as `Procfile` or `package.json`.
     ///
     /// Dockerfile, `.dockerignore`, Procfile, `app.json` and `mini.toml` are here even when `.dockerignore` leaves them out of the image.

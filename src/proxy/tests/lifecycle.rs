@@ -67,7 +67,7 @@ async fn idle_connections_of_a_retired_release_are_closed_within_a_moment() {
     rig.switch(1, app.address);
     assert_status(&rig.get("/").await, 200);
 
-    drop(rig.routes.take_release(&rig.id));
+    drop(rig.routes.remove_app(&rig.id));
 
     eventually("the idle connection is closed", || closed.load(Ordering::SeqCst) == 1).await;
 }
