@@ -29,7 +29,7 @@ use verbs::{Parsed, Verb};
 use crate::command::{
     Answer, AppSlot, Asked, Command, Look, VersionInfo, app_slot, parse_words, render_answer, render_error, unknown_word, with_app,
 };
-use crate::config::Hosts;
+use crate::config::{Folders, Hosts};
 use crate::error::{Error, Kind, Result};
 use crate::model::AppName;
 
@@ -90,7 +90,13 @@ fn do_verb(verb: Verb, line: &Line) -> Result<u8> {
 /// Sends a line to the server, with the folder's app where none was named.
 fn forward(line: &Line) -> Result<u8> {
     let remote = Remote::of(Path::new("."), line.remote.as_deref())?;
-    let words = filled(&line.words, remote.as_ref().map(|remote| &remote.app));
+    let target = Target::choose(line, &Environment::read(), &Hosts::load()?, remote.as_ref());
+    let app = match (&remote, &target) {
+        (Some(remote), _) => Some(remote.app.clone()),
+        (None, Ok(target)) => deployed_from_here(target),
+        (None, Err(_)) => None,
+    };
+    let words = filled(&line.words, app.as_ref());
     let (words, mut sink) = sink::open_sink(&words)?;
     let (words, source) = files::open_files(&words)?;
     let (command, json) = match parse_words(&words).map_err(|err| nearest(err, &words))? {
@@ -102,7 +108,7 @@ fn forward(line: &Line) -> Result<u8> {
     };
     let look = screen::look(json);
     let is_own_version = line.words.first().is_some_and(|word| word.starts_with('-'));
-    let target = match Target::choose(line, &Environment::read(), &Hosts::load()?, remote.as_ref()) {
+    let target = match target {
         _ if command == Command::Version && is_own_version => return Ok(own_version(&look)),
         // Without a server to ask, or on its own machine, it is this very program's.
         Err(_) | Ok(Target { transport: Transport::Socket(_), .. }) if command == Command::Version => return Ok(own_version(&look)),
@@ -130,7 +136,13 @@ fn own_version(look: &Look) -> u8 {
     0
 }
 
-/// Names the app of the folder's remote where the line leaves it out. Without one the grammar says what is missing.
+/// Returns the app that this folder was last deployed to with `mini deploy`.
+fn deployed_from_here(target: &Target) -> Option<AppName> {
+    let here = std::fs::canonicalize(".").ok()?;
+    Folders::load().ok()?.app_of(&target.name, &here).cloned()
+}
+
+/// Names the folder's app where the line leaves it out. Without one the grammar says what is missing.
 fn filled(words: &[String], app: Option<&AppName>) -> Vec<String> {
     match (app_slot(words), app) {
         (AppSlot::Missing, Some(app)) => with_app(words, app),

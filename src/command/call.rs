@@ -82,6 +82,9 @@ pub enum Event {
     Released(Released),
 }
 
+/// What a deploy says while an upload is taken in; a client that shows the upload itself leaves it out.
+pub const RECEIVING: &str = "Receiving the source";
+
 /// A release that answers from now on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Released {

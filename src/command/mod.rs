@@ -21,7 +21,7 @@ pub use answer::{
     TokenRow, VersionInfo, WhoAmI,
 };
 pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};
-pub use call::{Attached, Call, End, EndError, Event, Input, Lines, LogRecord, Output, Released, Reply, Resizes, Terminal};
+pub use call::{Attached, Call, End, EndError, Event, Input, Lines, LogRecord, Output, RECEIVING, Released, Reply, Resizes, Terminal};
 pub use catalog::{AppSlot, WordEntry, app_slot, catalog, with_app, word_of};
 pub use conversation::converse;
 pub use git_io::{GitIo, GitService};

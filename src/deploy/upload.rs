@@ -10,11 +10,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::{Deployer, Talk};
+use crate::command::RECEIVING;
 use crate::error::{Error, Result};
 use crate::git::{NewCommit, Recorded};
 use crate::model::limits::{UPLOAD_SILENCE, UPLOAD_WAIT, UPLOADS_AT_ONCE};
 use crate::model::{CommitId, Revision};
-use crate::source::{Budget, Context, Upload, in_words, respool};
+use crate::source::{Budget, Context, Upload, respool};
 use crate::store::App;
 
 /// An async stream as a blocking reader that does not wait for ever.
@@ -54,7 +55,7 @@ impl Deployer {
         cancelled: &CancellationToken,
     ) -> Result<Upload> {
         let _place = self.upload_place(talk, cancelled).await?;
-        talk.step("Receiving the source");
+        talk.step(RECEIVING);
         let fell_silent = Arc::new(OnceLock::new());
         // Dropping this future ends the thread's work.
         let cancelled = cancelled.child_token();
@@ -70,10 +71,7 @@ impl Deployer {
         let work = move || respool(inlet, &tmp, Budget::default(), &|| cancelled.is_cancelled());
         let taken = tokio::task::spawn_blocking(work).await;
         let taken = taken.map_err(|err| Error::failed("the source could not be unpacked").because(err))?;
-        let upload = taken.map_err(|err| if fell_silent.get().is_some() { silent().because(err) } else { err })?;
-        let manifest = upload.whole().manifest();
-        talk.detail(format!("{} files, {}", manifest.count(), in_words(manifest.bytes())));
-        Ok(upload)
+        taken.map_err(|err| if fell_silent.get().is_some() { silent().because(err) } else { err })
     }
 
     async fn upload_place(&self, talk: &Talk, cancelled: &CancellationToken) -> Result<OwnedSemaphorePermit> {

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::packing::Progress;
 use crate::cli::transport::Shown;
 use crate::cli::{print_to, say, screen, talk};
-use crate::command::{Event, Look, Released};
+use crate::command::{Event, Look, RECEIVING, Released};
 use crate::model::{AppName, Stage, limits};
 
 const PACKING: &str = "[1/3] Packing source code…";
@@ -70,7 +70,7 @@ impl View {
 
     pub fn show(&mut self, shown: Shown) {
         match shown {
-            Shown::Sent => self.reach(Step::Sent),
+            Shown::Sent => self.reach(Step::Building),
             Shown::Event(Event::Stage(stage)) => self.stage(stage),
             Shown::Event(Event::Talk(text)) => self.talk(text),
             Shown::Event(Event::Released(released)) => {
@@ -119,6 +119,9 @@ impl View {
     }
 
     fn talk(&mut self, text: String) {
+        if text.ends_with(RECEIVING) {
+            return;
+        }
         match self.step {
             Step::Packing => match &self.bar {
                 Some(bar) => bar.shown.suspend(|| talk(&text)),
