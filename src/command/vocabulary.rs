@@ -234,7 +234,7 @@ pub enum Command {
         token: String,
     },
     /// Back up all but the images: database, keys, repositories, logs, settings
-    #[command(name = "backup")]
+    #[command(name = "backup", after_help = "With the client: mini backup FILE, and --force to replace a file that is there.")]
     Backup {
         /// The server writes to its output alone, `-`; `mini backup FILE` writes FILE
         #[arg(value_name = "FILE|-", value_parser = only_the_output)]

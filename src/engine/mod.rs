@@ -53,8 +53,6 @@ pub use probe::{Probe, probe};
 pub use progress::BuildLine;
 pub use pull::{PullRequest, Pulled};
 
-const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
-
 /// A handle to the Docker Engine of one server; clones are cheap and share it.
 #[derive(Clone)]
 pub struct Engine {
@@ -79,17 +77,6 @@ pub struct EngineInfo {
     pub api: String,
     /// The kernel below it.
     pub kernel: String,
-}
-
-/// Returns the engine's socket for a `DOCKER_HOST` (`None` means unset); only `unix://` can hold a build's secrets and routes.
-pub fn socket_path(docker_host: Option<&str>) -> Result<PathBuf> {
-    match docker_host {
-        None | Some("") => Ok(PathBuf::from(DEFAULT_SOCKET)),
-        Some(host) => host.strip_prefix("unix://").map(PathBuf::from).ok_or_else(|| {
-            Error::setup(format!("DOCKER_HOST is `{}`, and mini needs the engine of its own machine", host.escape_debug()))
-                .hint("unset DOCKER_HOST, or set it to unix:///path/to/docker.sock")
-        }),
-    }
 }
 
 // === impl Engine ===
@@ -209,12 +196,5 @@ mod tests {
         let info = trial::engine().check().await.unwrap();
 
         assert!(!info.version.is_empty() && info.api.starts_with("1."), "{info:?}");
-    }
-
-    #[test]
-    fn only_an_engine_on_this_machine_will_do() {
-        assert_eq!(socket_path(None).unwrap(), PathBuf::from("/var/run/docker.sock"));
-        assert_eq!(socket_path(Some("unix:///run/user/1/docker.sock")).unwrap(), PathBuf::from("/run/user/1/docker.sock"));
-        assert!(socket_path(Some("tcp://10.0.0.1:2375")).is_err());
     }
 }

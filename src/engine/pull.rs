@@ -155,9 +155,9 @@ fn denied(request: &PullRequest) -> Error {
     match &request.login {
         // Docker's own registry says the same of what is not there.
         None => Error::not_allowed(format!("`{host}` does not give `{image}` to everybody, or has no such image"))
-            .hint(format!("check its name, or log in as an admin: echo PASSWORD | ssh mini registry:login {host} USERNAME -")),
+            .hint(format!("check its name, or log in as an admin: mini registry:login {host} USERNAME - < password.txt")),
         Some((username, _)) => Error::not_allowed(format!("`{host}` does not give `{image}` to `{username}`"))
-            .hint(format!("check its name, or log in again: echo PASSWORD | ssh mini registry:login {host} USERNAME -")),
+            .hint(format!("check its name, or log in again: mini registry:login {host} USERNAME - < password.txt")),
     }
 }
 

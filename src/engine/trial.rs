@@ -1,5 +1,6 @@
 //! The room's tests against the machine's own engine: each is an instance of its own and leaves nothing behind.
 
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use futures_util::StreamExt;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::{BuildLine, BuildRequest, BuiltImage, ContainerSpec, Engine, EngineEvent, Network, Probe, label, probe, socket_path};
+use super::{BuildLine, BuildRequest, BuiltImage, ContainerSpec, Engine, EngineEvent, Network, Probe, label, probe};
 use crate::error::{Kind, Result};
 use crate::model::{AppId, ContainerId, ImageId, InstanceId, Secret, Version};
 
@@ -19,8 +20,14 @@ CMD exec python3 -u -c \"import os, sys, http.server; print('listening'); print(
 http.server.HTTPServer(('0.0.0.0', int(os.environ['PORT'])), http.server.SimpleHTTPRequestHandler).serve_forever()\"
 ";
 
+/// The engine of this machine, as the server's settings find it.
+fn socket() -> PathBuf {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "/var/run/docker.sock".into());
+    host.strip_prefix("unix://").unwrap_or(&host).into()
+}
+
 pub(super) fn engine() -> Engine {
-    Engine::new(InstanceId::random(), socket_path(std::env::var("DOCKER_HOST").ok().as_deref()).unwrap())
+    Engine::new(InstanceId::random(), socket())
 }
 
 /// A server's share of the engine; `end` removes all of it and asserts that nothing is left.

@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{Firewall, Seen};
+use crate::command::{Look, render_error};
 use crate::config::{ServerArgs, Settings};
 use crate::error::{Error, Result};
 
@@ -55,11 +56,7 @@ pub fn main(words: &[String]) -> u8 {
             0
         }
         Err(err) => {
-            eprintln!("mini: {}", err.sentence());
-            err.detail_lines().iter().for_each(|line| eprintln!("  {line}"));
-            if let Some(hint) = err.next_step() {
-                eprintln!("      {hint}");
-            }
+            eprint!("{}", render_error(&err, &Look::default()));
             err.exit_code()
         }
     }

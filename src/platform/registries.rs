@@ -25,7 +25,7 @@ impl Platform {
         let password = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
         if password.is_empty() || password.len() > MAX_CONFIG_VALUE_BYTES || password.contains(char::is_control) {
             return Err(Error::usage("no password was sent, or it is not one line")
-                .hint(format!("echo PASSWORD | ssh mini registry:login {host} {username} -")));
+                .hint(format!("pipe it from a file: mini registry:login {host} {username} - < password.txt")));
         }
         let by = permit.caller().name.clone();
         self.rooms().store.set_registry(host.clone(), username.clone(), Secret::new(password.to_owned()), by).await?;

@@ -14,6 +14,7 @@ use tracing::info;
 
 use crate::api;
 use crate::care;
+use crate::command::{Look, render_error};
 use crate::config::{DataDir, ServerArgs, Settings};
 use crate::error::{Error, Result};
 use crate::model::limits::SHUTDOWN_GRACE;
@@ -56,10 +57,7 @@ pub fn main(words: &[String]) -> u8 {
         Ok(()) => 0,
         Err(err) => {
             tracing::debug!(?err, "the server could not run");
-            eprintln!("mini: {}", err.sentence());
-            if let Some(hint) = err.next_step() {
-                eprintln!("      {hint}");
-            }
+            eprint!("{}", render_error(&err, &Look::default()));
             err.exit_code()
         }
     }

@@ -9,6 +9,7 @@ use clap::Parser;
 
 use super::setup::say;
 use crate::backup::{self, DATABASE, HOST_KEY, MASTER_KEY, Manifest, REPOSITORIES, repository_folder};
+use crate::command::{Look, render_error};
 use crate::config::{NewDataDir, default_data_dir};
 use crate::error::{Error, Result};
 use crate::git;
@@ -69,10 +70,7 @@ pub fn main(words: &[String]) -> u8 {
     match run(&line) {
         Ok(()) => 0,
         Err(err) => {
-            eprintln!("mini: {}", err.sentence());
-            if let Some(hint) = err.next_step() {
-                eprintln!("      {hint}");
-            }
+            eprint!("{}", render_error(&err, &Look::default()));
             err.exit_code()
         }
     }
