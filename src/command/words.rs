@@ -218,6 +218,7 @@ pub fn unknown_word(word: &str, others: &[&str]) -> Error {
     let mut near: Vec<(f64, &str)> =
         names.map(|name| (strsim::jaro_winkler(&shown, name), name)).filter(|(score, _)| *score > 0.8).collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    near.dedup_by_key(|(_, name)| *name);
     let near: Vec<String> = near.iter().take(2).map(|(_, name)| format!("`{name}`")).collect();
     let hint = if near.is_empty() { "see: help".to_owned() } else { format!("did you mean {}? otherwise see: help", near.join(" or ")) };
     Error::new(Kind::UnknownCommand, format!("there is no command `{}`", shown.escape_debug())).hint(hint)

@@ -85,7 +85,7 @@ impl Deployer {
         let upload = self.take_in(parcel.archive, talk, attempt.token()).await?;
         let (app, _turn) = self.admit(target, by, "an upload", attempt, talk).await?;
         let talk = &self.logged(&app.id, talk);
-        let description = message.unwrap_or_else(|| format!("upload by {by}"));
+        let description = message.unwrap_or_else(|| "upload".to_owned());
         let (revision, recorded) = self.revision_of(&app, &upload, parcel.commit, by, &description, attempt.token()).await?;
         let deploy = self.begin(&app, ReleaseKind::Upload, Some(&revision.commit), by).await?;
         let proving = async {

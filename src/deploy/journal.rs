@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::turns::{Attempt, ReleaseTurn};
 use super::{Deployer, Talk};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{AppId, CommitId, ReleaseKind, Stage};
 use crate::store::{App, DeployId, NewDeploy, Release};
 
@@ -83,14 +83,25 @@ impl Deployer {
         live.is_some()
     }
 
-    /// Runs a deploy's work and writes its failure into the journal.
+    /// Runs a deploy's work and writes its failure into the journal and the app's log.
     pub(super) async fn journaled<T>(&self, deploy: DeployId, work: impl Future<Output = Result<T>>) -> Result<T> {
         let result = work.await;
         if let Err(err) = &result
-            && let Err(broken) = self.rooms().store.fail(deploy, err.sentence().to_owned()).await
+            && let Err(broken) = self.note_failure(deploy, err).await
         {
             tracing::error!(%deploy, err = ?broken, "a failed deploy could not be journaled");
         }
         result
+    }
+
+    async fn note_failure(&self, deploy: DeployId, err: &Error) -> Result<()> {
+        let store = &self.rooms().store;
+        store.fail(deploy, err.sentence().to_owned()).await?;
+        let failed = store.deploy(deploy).await?;
+        // A release that failed has said so itself.
+        if failed.version.is_none() {
+            self.note(&failed.app, "build", &format!("failed: {}", err.sentence())).await;
+        }
+        Ok(())
     }
 }

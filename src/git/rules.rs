@@ -57,7 +57,8 @@ fn short_name(update: &RefUpdate) -> Option<&str> {
 fn branch_of<'a>(update: &'a RefUpdate, deploy_branch: Option<&str>) -> Result<&'a str> {
     let target = deploy_branch.unwrap_or(FIRST_BRANCHES[0]);
     if update.name == DEPLOYED {
-        return Err(Error::not_allowed("`deployed` shows what is live and cannot be pushed").hint(format!("git push mini HEAD:{target}")));
+        return Err(Error::not_allowed("`deployed` shows what is live and cannot be pushed")
+            .hint(format!("git push mini HEAD:{target}   (in a clone: origin)")));
     }
     if let Some(tag) = update.name.strip_prefix("refs/tags/") {
         let commit = word(&format!("{tag}^{{commit}}:refs/heads/{target}"));
@@ -194,8 +195,14 @@ mod tests {
                 "`v1.0` is a tag, and only a branch is deployed | \
                  push its commit as a branch: git push mini 'v1.0^{commit}:refs/heads/main'",
             ),
-            (vec![update("refs/heads/deployed")], "`deployed` shows what is live and cannot be pushed | git push mini HEAD:main"),
-            (vec![deletion("refs/heads/deployed")], "`deployed` shows what is live and cannot be pushed | git push mini HEAD:main"),
+            (
+                vec![update("refs/heads/deployed")],
+                "`deployed` shows what is live and cannot be pushed | git push mini HEAD:main   (in a clone: origin)",
+            ),
+            (
+                vec![deletion("refs/heads/deployed")],
+                "`deployed` shows what is live and cannot be pushed | git push mini HEAD:main   (in a clone: origin)",
+            ),
             (vec![update("refs/mini/releases/v1")], "refs below `refs/mini/` are mini's own | git push mini main"),
             (vec![update("refs/notes/x")], "`refs/notes/x` is not a branch, and only a branch is deployed | git push mini main"),
             (

@@ -191,7 +191,7 @@ fn kind_of(entry: &Entry<'_, Feed>, name: &[u8]) -> EntryType {
 }
 
 /// Refuses a link that leaves the source, also by way of other links: `..` may only stand in front, where the folders are real ones.
-fn check_target(path: &[u8], target: &[u8]) -> Result<()> {
+pub fn check_target(path: &[u8], target: &[u8]) -> Result<()> {
     let depth = path.split(|byte| *byte == b'/').count() - 1;
     let mut names = target.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
     let ups = names.by_ref().take_while(|name| *name == b"..").count();

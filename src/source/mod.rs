@@ -15,7 +15,7 @@ mod pattern;
 mod squeeze;
 mod writer;
 
-pub use archive::{Upload, respool};
+pub use archive::{Upload, check_target, respool};
 pub use budget::{Budget, Spent, in_words};
 pub use context::Context;
 pub use entries::{ContextEntries, ContextEntry, EntryKind};

@@ -141,6 +141,8 @@ fn a_failed_build_leaves_the_old_release_serving() {
  !     nothing was changed: v1 keeps serving
 "#,
     );
+    let logs = live.mini.local(&["logs", "blog", "-s", "build"]).ok().stdout;
+    assert!(logs.lines().last().unwrap().ends_with("failed with exit code 3"), "{logs}");
     live.mini.finish();
 }
 

@@ -56,7 +56,7 @@ const REFUSED: &[(&str, &[&str], &[&str])] = &[
     (
         "what is live",
         &["topic:refs/heads/deployed"],
-        &[" !     `deployed` shows what is live and cannot be pushed", " !     try: git push mini HEAD:main"],
+        &[" !     `deployed` shows what is live and cannot be pushed", " !     try: git push mini HEAD:main   (in a clone: origin)"],
     ),
     (
         "notes",

@@ -13,7 +13,7 @@ use rustix::fs::{Access, access};
 use crate::cli::remote::git;
 use crate::error::{Error, Result};
 use crate::model::CommitId;
-use crate::source::{Budget, CONTROL_FILES, IGNORE_FILE, Ignore, Spent};
+use crate::source::{Budget, CONTROL_FILES, IGNORE_FILE, Ignore, Spent, check_target};
 
 /// The source of a folder, within its budget and readable, in git's order.
 #[derive(Debug, Default)]
@@ -89,6 +89,8 @@ impl Listing {
         let shown = || String::from_utf8_lossy(&path).into_owned();
         let kind = found.file_type();
         let what = if kind.is_symlink() {
+            let target = std::fs::read_link(&full).map_err(|err| unreadable(&shown()).because(err))?;
+            check_target(&path, target.as_os_str().as_bytes())?;
             What::Link
         } else if kind.is_dir() {
             left_out.submodules.push(shown());

@@ -153,3 +153,15 @@ fn a_malformed_dockerignore_is_told_with_its_line() {
 
     assert!(Listing::of(folder.path()).unwrap_err().sentence().starts_with("line 1 of `.dockerignore`"));
 }
+
+#[test]
+fn a_link_out_of_the_folder_is_refused_here_unless_it_stays_behind() {
+    let folder = folder(&["Dockerfile", "venv/x"]);
+    std::os::unix::fs::symlink("/usr/bin/python3", folder.path().join("venv/python3")).unwrap();
+
+    let err = Listing::of(folder.path()).err().unwrap();
+    assert!(err.sentence().contains("`venv/python3`") && err.sentence().contains("/usr/bin/python3"), "{err}");
+
+    write(folder.path(), ".dockerignore", "venv\n");
+    assert!(Listing::of(folder.path()).is_ok());
+}
