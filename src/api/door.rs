@@ -15,7 +15,7 @@ use super::failures::Failures;
 use super::place::Place;
 use super::problem::Problem;
 use super::{Body, JSON, bearer, request, response, whole};
-use crate::command::{Call, WordInfo, known_word, vocabulary};
+use crate::command::{Call, WordInfo, known_word, vocabulary, word_of};
 use crate::model::{Caller, Origin};
 use crate::platform::Platform;
 
@@ -94,7 +94,8 @@ impl Door {
         if command.is_attached() {
             return Err(answer::needs_a_terminal().into());
         }
-        tracing::debug!(?command, "asked over http");
+        // The word alone: a program's arguments may be secrets.
+        tracing::debug!(command = word_of(&command), "asked over http");
         let form = Form::of(&head.headers, &command);
         let left = CancellationToken::new();
         // hyper drops this future, and later the body, when the client leaves.

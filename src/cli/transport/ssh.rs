@@ -80,7 +80,8 @@ fn no_program(err: std::io::Error) -> Error {
 async fn listen(stderr: ChildStderr, complaints: Arc<Mutex<Complaints>>) {
     let mut lines = BufReader::new(stderr).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
-        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        // Before it has proven who it is, a server can say what it likes: nothing that moves a terminal's cursor.
+        let line: String = String::from_utf8_lossy(&line).trim_end().chars().filter(|c| !c.is_control() || *c == '\t').collect();
         let is_news = complaints.lock().unwrap_or_else(std::sync::PoisonError::into_inner).hear(&line);
         if is_news {
             super::super::print_to(&mut std::io::stderr(), &format!("{line}\n"));
