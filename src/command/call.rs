@@ -186,10 +186,6 @@ impl End {
     /// Turns a received end back into a result.
     pub fn into_result(self) -> Result<()> {
         let Some(error) = self.error else { return Ok(()) };
-        let err = Error::new(error.kind, error.sentence).details(error.details);
-        Err(match error.hint {
-            Some(hint) => err.hint(hint),
-            None => err,
-        })
+        Err(Error::new(error.kind, error.sentence).details(error.details).maybe_hint(error.hint))
     }
 }

@@ -197,11 +197,7 @@ pub(super) fn usage_named(word: &str, err: &clap::Error) -> Error {
     let Some(described) = grammar().find_subcommand(word).cloned() else { return said };
     let names = described.get_positionals().map(|arg| format!("--{} <", arg.get_id()));
     let sentence = names.fold(said.sentence().to_owned(), |sentence, name| sentence.replace(&name, "<"));
-    let err = Error::new(said.kind(), sentence);
-    match said.next_step() {
-        Some(hint) => err.hint(hint),
-        None => err,
-    }
+    Error::new(said.kind(), sentence).maybe_hint(said.next_step())
 }
 
 fn unknown(word: &str) -> Error {

@@ -121,6 +121,15 @@ impl Error {
         self
     }
 
+    /// Adds the hint that there may be, such as another error's; without one the error stays as it is.
+    #[must_use]
+    pub fn maybe_hint(self, hint: Option<impl Into<String>>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
     /// Adds lines that a person reads below the sentence, such as the last log lines.
     #[must_use]
     pub fn details(mut self, lines: impl IntoIterator<Item = String>) -> Self {
@@ -196,5 +205,12 @@ mod tests {
 
         assert_eq!(err.to_string(), "the image could not be built");
         assert_eq!(format!("{err:?}"), "the image could not be built: socket gone");
+    }
+
+    #[test]
+    fn no_hint_leaves_the_one_that_is_there() {
+        let err = Error::busy("somebody else deploys").maybe_hint(Some("wait")).maybe_hint(None::<&str>);
+
+        assert_eq!(err.next_step(), Some("wait"));
     }
 }

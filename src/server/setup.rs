@@ -144,13 +144,7 @@ async fn admit_admins(store: &Store, settings: &Settings) -> Result<()> {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let wrong = |err: Error| {
-                let at = Error::setup(format!("{source}, line {}: {err}", number + 1));
-                match err.next_step() {
-                    Some(hint) => at.hint(hint.to_owned()),
-                    None => at,
-                }
-            };
+            let wrong = |err: Error| Error::setup(format!("{source}, line {}: {err}", number + 1)).maybe_hint(err.next_step());
             let key = PublicKey::parse(line).map_err(wrong)?;
             match store.admit_admin_key(key.clone()).await? {
                 Admission::Added(name) => say(&format!("admin `{name}` let in by {source}")),

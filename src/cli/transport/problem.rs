@@ -17,11 +17,7 @@ struct Problem {
 /// Reads the body of an answer with this status. What is not ours is told by its status alone.
 pub fn error_of(status: StatusCode, body: &[u8]) -> Error {
     let Ok(problem) = serde_json::from_slice::<Problem>(body) else { return foreign(status) };
-    let err = Error::new(problem.kind.unwrap_or(kind_of(status)), problem.detail).details(problem.details);
-    match problem.hint {
-        Some(hint) => err.hint(hint),
-        None => err,
-    }
+    Error::new(problem.kind.unwrap_or(kind_of(status)), problem.detail).details(problem.details).maybe_hint(problem.hint)
 }
 
 fn kind_of(status: StatusCode) -> Kind {
