@@ -191,57 +191,58 @@ fn unknown_field(word: &clap::Command, field: &str) -> Error {
     if names.is_empty() { err.hint("it takes none") } else { err.hint(format!("it has {}", names.join(", "))) }
 }
 
+/// A line for every word, with what it can take: a word without one fails the tests.
+#[cfg(test)]
+pub(super) const LINES: &[&str] = &[
+    "apps",
+    "apps:create",
+    "apps:create blog",
+    "apps:info blog",
+    "apps:set blog deploy-branch=main",
+    "apps:destroy blog --confirm blog",
+    "apps:destroy blog",
+    "ps blog",
+    "logs blog -f -n 5 -p web.1 -s app --since 1h",
+    "logs blog",
+    "config blog --show",
+    "config:get blog KEY",
+    "config:set blog A=-x B=- C='a b=c' D=--app=shop",
+    "config:unset blog A B",
+    "releases blog -n 3",
+    "deploy blog",
+    "deploy blog - --commit 0123456789abcdef0123456789abcdef01234567 -m 'a word' --no-cache",
+    "deploy blog --image nginx:1.27",
+    "run blog -d -e A=1 -- ls -la",
+    "run blog -- ls",
+    "enter blog web.1",
+    "enter blog",
+    "registry",
+    "registry:login registry.example.com bot -",
+    "registry:logout registry.example.com",
+    "rollback blog v12",
+    "rollback blog",
+    "rebuild blog --no-cache",
+    "keys",
+    "keys:add anna - --role view --app blog --app shop",
+    "keys:add",
+    "keys:remove SHA256:x",
+    "tokens",
+    "tokens:create ci --role view --app blog --app shop --expires 90d",
+    "tokens:create ci",
+    "tokens:revoke ci",
+    "backup - --without-key",
+    "backup",
+    "whoami",
+    "status",
+    "version",
+];
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::super::{Asked, parse_words};
     use super::*;
-
-    /// A line for every word, with what it can take: a word without one fails the tests.
-    const LINES: &[&str] = &[
-        "apps",
-        "apps:create",
-        "apps:create blog",
-        "apps:info blog",
-        "apps:set blog deploy-branch=main",
-        "apps:destroy blog --confirm blog",
-        "apps:destroy blog",
-        "ps blog",
-        "logs blog -f -n 5 -p web.1 -s app --since 1h",
-        "logs blog",
-        "config blog --show",
-        "config:get blog KEY",
-        "config:set blog A=-x B=- C='a b=c' D=--app=shop",
-        "config:unset blog A B",
-        "releases blog -n 3",
-        "deploy blog",
-        "deploy blog - --commit 0123456789abcdef0123456789abcdef01234567 -m 'a word' --no-cache",
-        "deploy blog --image nginx:1.27",
-        "run blog -d -e A=1 -- ls -la",
-        "run blog -- ls",
-        "enter blog web.1",
-        "enter blog",
-        "registry",
-        "registry:login registry.example.com bot -",
-        "registry:logout registry.example.com",
-        "rollback blog v12",
-        "rollback blog",
-        "rebuild blog --no-cache",
-        "keys",
-        "keys:add anna - --role view --app blog --app shop",
-        "keys:add",
-        "keys:remove SHA256:x",
-        "tokens",
-        "tokens:create ci --role view --app blog --app shop --expires 90d",
-        "tokens:create ci",
-        "tokens:revoke ci",
-        "backup - --without-key",
-        "backup",
-        "whoami",
-        "status",
-        "version",
-    ];
 
     fn typed(line: &str) -> Command {
         match parse_words(&shlex::split(line).unwrap()) {
