@@ -2,6 +2,7 @@
 
 mod answer;
 mod arguments;
+mod assignment;
 mod call;
 mod catalog;
 mod conversation;
@@ -21,6 +22,7 @@ pub use answer::{
     TokenRow, VersionInfo, WhoAmI,
 };
 pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};
+pub use assignment::Assignment;
 pub use call::{Attached, Call, End, EndError, Event, Input, Lines, LogRecord, Output, RECEIVING, Released, Reply, Resizes, Terminal};
 pub use catalog::{AppSlot, WordEntry, app_slot, catalog, with_app, word_of};
 pub use conversation::converse;
@@ -28,5 +30,5 @@ pub use git_io::{GitIo, GitService};
 pub use look::Look;
 pub use render::{megabytes, render_answer, render_error, render_event};
 pub use selection::{LogSource, Selection, Since};
-pub use vocabulary::{Assignment, Command, Need};
+pub use vocabulary::{Command, Need};
 pub use words::{Asked, end_of_own, known_word, parse_words, unknown_word, usage_error};
