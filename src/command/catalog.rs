@@ -1,7 +1,7 @@
 //! What the command line asks of the grammar: which words there are, and whether a line leaves its app out.
 
 use super::Command;
-use super::words::{WITHOUT_APP, end_of_own, grammar, is_known, normalise};
+use super::words::{app_argument, end_of_own, grammar, is_known, normalise};
 use crate::model::AppName;
 
 /// One word, for lists and completion.
@@ -65,7 +65,7 @@ pub fn app_slot(words: &[String]) -> AppSlot {
     grammar.build();
     let Some(word) = words.first().and_then(|word| grammar.find_subcommand(word)) else { return AppSlot::None };
     let own = &words[1..end_of_own(&words)];
-    if WITHOUT_APP.contains(&word.get_name()) || !needs_app(word) || own.iter().any(|word| word == "--help" || word == "-h") {
+    if !needs_app(word) || own.iter().any(|word| word == "--help" || word == "-h") {
         return AppSlot::None;
     }
     match first_positional(word, own) {
@@ -86,7 +86,7 @@ pub fn with_app(words: &[String], app: &AppName) -> Vec<String> {
 }
 
 fn needs_app(word: &clap::Command) -> bool {
-    word.get_positionals().next().is_some_and(|arg| arg.get_id() == "app" && arg.is_required_set())
+    app_argument(word).is_some_and(clap::Arg::is_required_set)
 }
 
 /// Finds the first word that is neither a flag nor a flag's value.

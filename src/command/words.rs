@@ -36,25 +36,6 @@ const ALIASES: &[(&str, &str)] = &[
     ("git:rebuild", "rebuild"),
 ];
 
-/// Words whose first argument is an app, so that `-a APP` may stand anywhere.
-pub(super) const WITHOUT_APP: &[&str] = &[
-    "apps",
-    "keys",
-    "keys:add",
-    "keys:remove",
-    "registry",
-    "registry:login",
-    "registry:logout",
-    "tokens",
-    "tokens:create",
-    "tokens:revoke",
-    "backup",
-    "whoami",
-    "status",
-    "version",
-    "help",
-];
-
 #[derive(Parser)]
 #[command(
     name = "mini",
@@ -127,10 +108,16 @@ pub(super) fn normalise(words: &[String]) -> Vec<String> {
     {
         *first = (*ours).to_owned();
     }
-    if words.first().is_some_and(|word| !WITHOUT_APP.contains(&word.as_str())) {
+    let grammar = Grammar::command();
+    if words.first().and_then(|word| grammar.find_subcommand(word)).and_then(app_argument).is_some() {
         move_app_to_front(&mut words);
     }
     words
+}
+
+/// Returns the argument of a word that is its app, so that `-a APP` may stand for it anywhere: it comes first.
+pub(super) fn app_argument(word: &clap::Command) -> Option<&clap::Arg> {
+    word.get_positionals().next().filter(|arg| arg.get_id() == "app")
 }
 
 fn move_app_to_front(words: &mut Vec<String>) {
@@ -261,6 +248,7 @@ mod tests {
             ("config:set blog A=1", "config set A=1 --app=blog"),
             ("apps:create blog", "create blog"),
             ("apps:create blog", "apps create blog"),
+            ("apps:create blog", "apps:create -a blog"),
             ("apps", "apps list"),
             ("keys:add anna -", "ssh-keys:add anna -"),
             ("keys:add anna - --app blog --role view", "keys add anna - --role view --app blog"),
