@@ -28,7 +28,7 @@ pub use catalog::{AppSlot, WordEntry, app_slot, catalog, with_app, word_of};
 pub use conversation::converse;
 pub use git_io::{GitIo, GitService};
 pub use look::Look;
-pub use render::{megabytes, render_answer, render_error, render_event};
+pub use render::{render_answer, render_error, render_event};
 pub use selection::{LogSource, Selection, Since};
 pub use vocabulary::{Command, Need};
 pub use words::{Asked, end_of_own, known_word, parse_words, unknown_word, usage_error};

@@ -9,6 +9,7 @@ use super::paint::Paint;
 use super::table::{pairs, table};
 use crate::error::Error;
 use crate::model::Stamp;
+use crate::model::size::megabytes;
 
 /// Renders a value for stdout: JSON on one line, or aligned text. Ends with a newline unless it is empty.
 #[must_use]
@@ -182,13 +183,6 @@ fn server_status(status: &ServerStatus, look: &Look) -> String {
     let mut text = pairs(look, &rows);
     text += &lines_of(status.warnings.iter().map(|warning| format!("{} {warning}", Paint::of(look).alarm("!"))));
     text
-}
-
-/// Names a size in MB: with a tenth below 10.
-#[must_use]
-pub fn megabytes(bytes: u64) -> String {
-    let tenths = bytes / 100_000;
-    if tenths < 100 { format!("{}.{}", tenths / 10, tenths % 10) } else { (tenths / 10).to_string() }
 }
 
 fn who_am_i(who: &WhoAmI) -> String {

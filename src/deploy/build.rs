@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::explain::seconds;
 use super::{Deployer, Talk};
-use crate::command::megabytes;
 use crate::engine::{BuildLine, BuildRequest};
 use crate::error::{Error, Kind, Result};
 use crate::model::limits::FAILURE_LOG_LINES;
+use crate::model::size::megabytes;
 use crate::model::{ImageId, Stage};
 use crate::source::Context;
 use crate::store::{App, DeployId};

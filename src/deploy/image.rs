@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 use super::build::{Built, image_tag};
 use super::explain::seconds;
 use super::{Deployer, Talk};
-use crate::command::megabytes;
 use crate::engine::{ImageInfo, PullRequest, Pulled};
 use crate::error::{Error, Kind, Result};
 use crate::model::ImageRef;
 use crate::model::limits::UPLOAD_SILENCE;
+use crate::model::size::megabytes;
 use crate::store::{App, DeployId};
 
 /// A pull tells how far it is at most this often.

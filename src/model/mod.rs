@@ -15,6 +15,7 @@ mod network;
 mod process;
 mod release;
 mod secret;
+pub mod size;
 mod stamp;
 mod token;
 

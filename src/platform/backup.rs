@@ -14,8 +14,9 @@ use super::permit::Permit;
 use crate::backup::{
     DATABASE, FORMAT, HOST_KEY, HOST_KEY_PUBLIC, LOGS, MASTER_KEY, Manifest, ManifestApp, REPOSITORIES, SETTINGS, Writer, repository_folder,
 };
-use crate::command::{Attached, Output, Reply, megabytes};
+use crate::command::{Attached, Output, Reply};
 use crate::error::{Error, Kind, Result};
+use crate::model::size::megabytes;
 use crate::model::{AppId, Stamp};
 
 const CHUNK_BYTES: usize = 128 << 10;

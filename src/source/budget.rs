@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::limits;
+use crate::model::size::in_words;
 
 /// The limits of one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,17 +83,6 @@ impl Spent {
         self.entries = self.entries.saturating_add(1).saturating_add(inside.entries);
         self.bytes = self.bytes.saturating_add(inside.bytes);
         self.depth = self.depth.max(inside.depth.saturating_add(1));
-    }
-}
-
-/// Names a size by its largest whole unit: `120 KiB`.
-#[must_use]
-pub fn in_words(bytes: u64) -> String {
-    match bytes {
-        limits::GIB.. => format!("{} GiB", bytes / limits::GIB),
-        limits::MIB.. => format!("{} MiB", bytes / limits::MIB),
-        limits::KIB.. => format!("{} KiB", bytes / limits::KIB),
-        _ => format!("{bytes} bytes"),
     }
 }
 

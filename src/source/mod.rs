@@ -16,7 +16,7 @@ mod squeeze;
 mod writer;
 
 pub use archive::{Upload, check_target, respool};
-pub use budget::{Budget, Spent, in_words};
+pub use budget::{Budget, Spent};
 pub use context::Context;
 pub use entries::{ContextEntries, ContextEntry, EntryKind};
 pub use ignore::Ignore;

@@ -12,7 +12,8 @@ use super::packing::Progress;
 use crate::cli::transport::Shown;
 use crate::cli::{print_to, say, screen, talk};
 use crate::command::{Event, Look, RECEIVING, Released};
-use crate::model::{AppName, Stage, limits};
+use crate::model::size::in_words;
+use crate::model::{AppName, Stage};
 
 const PACKING: &str = "[1/3] Packing source code…";
 const STARTING: &str = "[3/3] Starting container…";
@@ -58,7 +59,7 @@ impl View {
         let bar = std::io::stderr().is_terminal().then(|| Bar::start(bytes, progress.clone()));
         View {
             app,
-            amount: format!("{files}, {}", size(bytes)),
+            amount: format!("{files}, {}", in_words(bytes)),
             look,
             step: Step::Packing,
             bar,
@@ -199,36 +200,5 @@ impl Drop for Bar {
             let _ = painter.join();
         }
         self.shown.finish_and_clear();
-    }
-}
-
-/// Names a size in its largest unit, rounded up where it has no tenths.
-fn size(bytes: u64) -> String {
-    let tenths = |unit: u64| format!("{}.{}", bytes / unit, bytes % unit * 10 / unit);
-    match bytes {
-        limits::GIB.. => format!("{} GiB", tenths(limits::GIB)),
-        limits::MIB.. => format!("{} MiB", tenths(limits::MIB)),
-        limits::KIB.. => format!("{} KiB", bytes.div_ceil(limits::KIB)),
-        _ => format!("{bytes} bytes"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_read_well() {
-        for (bytes, text) in [
-            (0, "0 bytes"),
-            (1023, "1023 bytes"),
-            (1024, "1 KiB"),
-            (122_000, "120 KiB"),
-            (5 << 20, "5.0 MiB"),
-            ((5 << 20) + (1 << 19), "5.5 MiB"),
-            (1 << 30, "1.0 GiB"),
-        ] {
-            assert_eq!(size(bytes), text);
-        }
     }
 }
