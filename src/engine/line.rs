@@ -1,6 +1,7 @@
 //! Bytes that a stranger's program printed become lines that are safe to show: no escapes, no control characters, a bounded length.
 
 use crate::model::limits::MAX_LINE_BYTES;
+use crate::model::plain;
 
 /// Collects output into lines; a carriage return starts the line again, as on a terminal.
 #[derive(Debug, Default)]
@@ -43,51 +44,9 @@ impl Lines {
     }
 }
 
-/// Makes one line safe to show: valid UTF-8, without terminal escapes and control characters but tabs, at most `MAX_LINE_BYTES`.
+/// Makes the bytes of one line safe to show, as [`plain`]; what is beyond [`MAX_LINE_BYTES`] is not looked at.
 pub(super) fn clean(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_LINE_BYTES)]);
-    let mut shown = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\u{1b}' => skip_escape(&mut chars),
-            '\u{9b}' => skip_control_sequence(&mut chars),
-            '\t' => shown.push(c),
-            c if c.is_control() => {}
-            c => shown.push(c),
-        }
-    }
-    shown
-}
-
-/// Skips what follows an escape character (ECMA-48, 5.4: control sequences, strings, two-byte functions).
-fn skip_escape(chars: &mut std::str::Chars<'_>) {
-    match chars.next() {
-        Some('[') => skip_control_sequence(chars),
-        Some(']' | 'P' | 'X' | '^' | '_') => skip_string(chars),
-        Some(' '..='/') => {
-            chars.next();
-        }
-        _ => {}
-    }
-}
-
-fn skip_control_sequence(chars: &mut std::str::Chars<'_>) {
-    chars.find(|c| ('\u{40}'..='\u{7e}').contains(c));
-}
-
-/// Skips a title or the like; it ends with BEL or ESC \.
-fn skip_string(chars: &mut std::str::Chars<'_>) {
-    while let Some(c) = chars.next() {
-        match c {
-            '\u{7}' | '\u{9c}' => return,
-            '\u{1b}' => {
-                chars.next();
-                return;
-            }
-            _ => {}
-        }
-    }
+    plain(&String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_LINE_BYTES)]))
 }
 
 #[cfg(test)]
@@ -95,10 +54,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_titles_and_control_characters_are_dropped() {
-        let line = b"\x1b[31;1mred\x1b[0m\x1b]0;title\x07 \x1b(Bplain\x00\x08\ttab\xff \xc2\x9b2J";
+    fn bytes_that_are_no_text_are_marked_and_escapes_are_dropped() {
+        let line = b"\x1b[31;1mred\x1b[0m\x1b]0;title\x07 \x1b(Bplain\x00\ttab\xff \xc2\x9b2J\xe2\x80\xaeevil";
 
-        assert_eq!(clean(line), "red plain\ttab\u{fffd} ");
+        assert_eq!(clean(line), "red plain \ttab\u{fffd} evil");
     }
 
     #[test]

@@ -5,9 +5,8 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use super::text::plain;
 use crate::error::{Error, Result};
-use crate::model::Stamp;
+use crate::model::{Stamp, plain};
 
 /// Whose words a line holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -4,7 +4,6 @@ mod follow;
 mod line;
 mod merge;
 mod segment;
-mod text;
 #[cfg(test)]
 mod trial;
 
@@ -24,7 +23,6 @@ use segment::{Segments, Shape, Wanted};
 pub use follow::Follow;
 pub use line::{LogLine, Origin, Source};
 pub use merge::merge;
-pub use text::plain;
 
 const SHAPE: Shape = Shape { segment_bytes: LOG_SEGMENT_BYTES, segments: LOG_SEGMENTS };
 

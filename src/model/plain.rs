@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-use crate::model::limits::MAX_LINE_BYTES;
+use super::limits::MAX_LINE_BYTES;
 
 const ESCAPE: char = '\u{1b}';
 /// Stands at the end of a line that was cut.
