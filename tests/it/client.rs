@@ -197,16 +197,7 @@ fn a_program_has_this_terminal_its_size_and_its_exit_code() {
     let laptop = laptop(&mini);
 
     let mut terminal = Terminal::of(laptop.command(laptop.home(), &["run", "blog", "--", "sh"]), 100, 30);
-    terminal.types("until [ \"$(stty size)\" = '30 100' ]; do :; done; echo si''zed\r");
-    terminal.shows("sized");
-    terminal.resize(120, 40);
-    terminal.types("until [ \"$(stty size)\" = '40 120' ]; do :; done; echo re''sized\r");
-    terminal.shows("resized");
-    terminal.types("echo be''gun; sleep 1000\r");
-    terminal.shows("begun");
-    terminal.types("\x03");
-    terminal.types("echo in''terrupted\r");
-    terminal.shows("interrupted");
+    terminal.serves_a_shell((100, 30), (120, 40));
     terminal.types("exit 7\r");
     let code = terminal.ends();
     let piped = Said::by(laptop.command(laptop.home(), &["run", "blog", "--", "cat"]), b"hello");

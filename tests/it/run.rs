@@ -130,16 +130,7 @@ fn a_terminal_has_its_size_its_keys_and_its_exit_code() {
     for words in ["run blog sh", "enter blog"] {
         let mut terminal = Terminal::of(ssh(&mini, &["-tt"], words), 77, 22);
 
-        terminal.types("until [ \"$(stty size)\" != '0 0' ]; do :; done; stty size; echo TERM=$TERM.\r");
-        terminal.shows("22 77");
-        terminal.resize(99, 33);
-        terminal.types("until [ \"$(stty size)\" = '33 99' ]; do :; done; echo re''sized\r");
-        terminal.shows("resized");
-        terminal.types("echo be''gun; sleep 1000\r");
-        terminal.shows("begun");
-        terminal.types("\x03");
-        terminal.types("echo in''terrupted\r");
-        terminal.shows("interrupted");
+        terminal.serves_a_shell((77, 22), (99, 33));
         terminal.types("printf '\\001\\000\\000\\000\\377\\377\\377\\377ra''w'\r");
         terminal.shows("raw");
         terminal.types("exit 7\r");

@@ -70,6 +70,26 @@ impl Terminal {
         }
     }
 
+    /// Asserts of a shell in it that it sees this size and then the `next` one, each as (columns, rows), and that ^C ends a command.
+    #[track_caller]
+    pub fn serves_a_shell(&mut self, size: (u16, u16), next: (u16, u16)) {
+        self.sees(size);
+        self.resize(next.0, next.1);
+        self.sees(next);
+        self.types("echo be''gun; sleep 1000\r");
+        self.shows("begun");
+        self.types("\x03");
+        self.types("echo in''terrupted\r");
+        self.shows("interrupted");
+    }
+
+    #[track_caller]
+    fn sees(&mut self, (cols, rows): (u16, u16)) {
+        // The quotes tell the shell's own word from the echo of what was typed.
+        self.types(&format!("until [ \"$(stty size)\" = '{rows} {cols}' ]; do :; done; echo si''zed\r"));
+        self.shows("sized");
+    }
+
     /// Waits for the program's end and returns its exit code.
     pub fn ends(&mut self) -> i32 {
         let status = eventually("the end of the program in the terminal", || self.child.try_wait().unwrap());
