@@ -1,47 +1,11 @@
 //! What ends in the middle: the server by SIGKILL or SIGTERM, containers by hand or by themselves.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Docker, Mini, Repo, eventually, is_running, leftover_files, signal, unique};
-
-/// A push that goes on while the test does something else.
-struct Pushing {
-    child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
-    said: Vec<String>,
-}
-
-impl Pushing {
-    fn start(mini: &Mini, repo: &Repo) -> Self {
-        let mut command = mini.anna.git(repo.path(), mini.ssh);
-        command.args(["push", &format!("ssh://mini@{}/blog", mini.ssh), "main"]);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        Pushing { child, lines, said: Vec::new() }
-    }
-
-    /// Reads until the pusher sees `text`.
-    #[track_caller]
-    fn until(&mut self, text: &str) {
-        for line in self.lines.by_ref() {
-            let line = line.unwrap();
-            self.said.push(line.clone());
-            if line.contains(text) {
-                return;
-            }
-        }
-        panic!("the push ended and never said {text:?}: {:#?}", self.said);
-    }
-
-    /// Waits for its end; returns whether git was content, and all that was said.
-    fn end(mut self) -> (bool, String) {
-        self.said.extend(self.lines.map_while(Result::ok));
-        (self.child.wait().unwrap().success(), self.said.join("\n"))
-    }
-}
+use crate::harness::{Docker, Mini, Moments, Repo, eventually, is_running, leftover_files, signal, unique};
 
 fn hello(text: &str) -> Repo {
     Repo::of(&[
@@ -50,24 +14,11 @@ fn hello(text: &str) -> Repo {
     ])
 }
 
-fn head(repo: &Repo) -> String {
-    repo.git(&["rev-parse", "HEAD"]).trim().to_owned()
-}
-
-/// The refs that anybody sees, as `name commit` lines.
-fn refs(mini: &Mini, repo: &Repo) -> Vec<(String, String)> {
-    let url = format!("ssh://mini@{}/blog", mini.ssh);
-    let output = mini.anna.git(repo.path(), mini.ssh).args(["ls-remote", &url]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| line.split_once('\t').unwrap()).map(|(commit, name)| (name.to_owned(), commit.to_owned())).collect()
-}
-
 /// Asserts that `commit` is live and nothing else is left of whatever was going on.
 #[track_caller]
-fn is_whole(mini: &Mini, repo: &Repo, commit: &str, body: &str) {
+fn is_whole(mini: &Mini, commit: &str, body: &str) {
     assert_eq!(mini.get("blog", "/").body, body);
-    for (name, at) in refs(mini, repo) {
+    for (name, at) in mini.anna.refs(mini.ssh, "blog") {
         assert_eq!(at, commit, "{name} is not what is live");
     }
     eventually("one container", || (mini.docker().containers().len() == 1).then_some(()));
@@ -116,24 +67,24 @@ fn a_server_killed_during_a_build_leaves_the_old_release_and_nothing_else() {
     let mut mini = Mini::start();
     let repo = hello("first");
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
-    let first = head(&repo);
+    let first = repo.head();
     repo.write("Dockerfile", &format!("FROM busybox\nRUN sleep 92{}\n", std::process::id()));
     repo.commit("sleeps");
-    let mut push = Pushing::start(&mini, &repo);
-    push.until("-----> Building image");
+    let mut push = mini.anna.begin_push(repo.path(), mini.ssh, "blog", &["main"]);
+    push.wait_for("-----> Building image");
 
     mini.kill_9();
 
-    let (was_taken, said) = push.end();
-    assert!(!was_taken, "{said}");
+    let said = push.finish();
+    assert_ne!(said.code, 0, "{said:?}");
     mini.boot();
-    is_whole(&mini, &repo, &first, "first");
+    is_whole(&mini, &first, "first");
     assert_eq!(journal(&mini), ["push done", "push failed: mini stopped before the switch"]);
     repo.git(&["reset", "-q", "--hard", "HEAD~"]);
     repo.write("index.html", "second");
     let second = repo.commit("second");
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
-    is_whole(&mini, &repo, &second, "second");
+    is_whole(&mini, &second, "second");
     mini.finish();
 }
 
@@ -142,25 +93,25 @@ fn a_server_killed_while_it_probes_throws_the_new_release_away() {
     let mut mini = Mini::start();
     let repo = hello("first");
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
-    let first = head(&repo);
+    let first = repo.head();
     repo.write("Dockerfile", "FROM busybox\nCMD [\"sleep\", \"1000\"]\n");
     repo.commit("never listens");
-    let mut push = Pushing::start(&mini, &repo);
-    push.until("-----> Starting web.1");
+    let mut push = mini.anna.begin_push(repo.path(), mini.ssh, "blog", &["main"]);
+    push.wait_for("-----> Starting web.1");
     eventually("the new container", || (mini.docker().containers().len() == 2).then_some(()));
 
     mini.kill_9();
 
-    assert!(!push.end().0);
+    assert_ne!(push.finish().code, 0);
     mini.boot();
-    is_whole(&mini, &repo, &first, "first");
+    is_whole(&mini, &first, "first");
     let releases = mini.local(&["releases", "blog"]).ok().stdout;
     assert!(releases.contains("mini stopped before the switch"), "{releases}");
     repo.git(&["reset", "-q", "--hard", "HEAD~"]);
     repo.write("index.html", "second");
     let second = repo.commit("second");
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
-    is_whole(&mini, &repo, &second, "second");
+    is_whole(&mini, &second, "second");
     mini.finish();
 }
 
@@ -177,14 +128,14 @@ fn a_server_killed_right_after_the_switch_serves_the_new_release_and_its_ref_fol
     let mut mini = Mini::start();
     let repo = hello("first");
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
-    let first = head(&repo);
+    let first = repo.head();
     let old = mini.docker().containers();
     repo.write("index.html", "second");
     let second = repo.commit("second");
     hold_refs(&mini);
-    let mut push = Pushing::start(&mini, &repo);
-    push.until("=====> Released v2");
-    let main = refs(&mini, &repo).into_iter().find(|(name, _)| name == "refs/heads/main").unwrap().1;
+    let mut push = mini.anna.begin_push(repo.path(), mini.ssh, "blog", &["main"]);
+    push.wait_for("=====> Released v2");
+    let main = mini.anna.refs(mini.ssh, "blog").into_iter().find(|(name, _)| name == "refs/heads/main").unwrap().1;
     assert_eq!(main, first, "git has not moved the ref yet");
 
     mini.kill_9();
@@ -192,9 +143,9 @@ fn a_server_killed_right_after_the_switch_serves_the_new_release_and_its_ref_fol
     std::fs::remove_file(mini.data().join("hooks/reference-transaction")).unwrap();
     mini.boot();
     assert_eq!(mini.get("blog", "/").body, "second");
-    push.end();
+    push.finish();
     eventually("git's own end", || litter(&mini).is_empty().then_some(()));
-    is_whole(&mini, &repo, &second, "second");
+    is_whole(&mini, &second, "second");
     assert!(!mini.docker().containers().contains(&old[0]), "the old release is retired");
     let folder = tempfile::tempdir().unwrap();
     let mut clone = mini.anna.git(folder.path(), mini.ssh);
@@ -211,7 +162,7 @@ fn a_live_release_that_the_engine_would_not_start_again_is_mended_at_the_start()
     let mut mini = Mini::start();
     let repo = hello("first");
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
-    let first = head(&repo);
+    let first = repo.head();
     let container = mini.docker().containers();
     mini.kill_9();
     // What a kill between the switch and the container's policy leaves.
@@ -220,7 +171,7 @@ fn a_live_release_that_the_engine_would_not_start_again_is_mended_at_the_start()
 
     mini.boot();
 
-    is_whole(&mini, &repo, &first, "first");
+    is_whole(&mini, &first, "first");
     assert_eq!(mini.docker().containers(), container);
     mini.finish();
 }
@@ -232,17 +183,17 @@ fn a_restart_serves_before_it_retires_what_the_last_run_left_draining() {
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
     repo.write("index.html", "newer");
     let second = repo.commit("second");
-    let mut push = Pushing::start(&mini, &repo);
-    push.until("=====> Released v2");
+    let mut push = mini.anna.begin_push(repo.path(), mini.ssh, "blog", &["main"]);
+    push.wait_for("=====> Released v2");
     mini.kill_9();
-    push.end();
+    push.finish();
 
     let begun = Instant::now();
     mini.boot();
 
     assert_eq!(mini.get("blog", "/").body, "newer");
     assert!(begun.elapsed() < Duration::from_secs(5), "the start took {:?}", begun.elapsed());
-    is_whole(&mini, &repo, &second, "newer");
+    is_whole(&mini, &second, "newer");
     mini.finish();
 }
 
@@ -251,31 +202,31 @@ fn kills_at_any_moment_of_a_push_leave_one_whole_release() {
     let mut mini = Mini::start();
     let repo = hello("0");
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
-    let mut commits = vec![head(&repo)];
-    // A fixed seed (a linear congruence): the moments are spread over the length of a push, and the same in each run.
-    let mut moment: u64 = 20_260_801;
+    let mut commits = vec![repo.head()];
+    // The length of a push.
+    let moments = Moments::within(Duration::from_millis(1500), 20_260_801);
 
-    for round in 1..=8 {
+    for (round, moment) in (1..=8).zip(moments) {
         repo.write("index.html", &round.to_string());
         commits.push(repo.commit(&format!("{round}")));
-        moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let push = Pushing::start(&mini, &repo);
-        std::thread::sleep(Duration::from_millis((moment >> 33) % 1500));
+        let push = mini.anna.begin_push(repo.path(), mini.ssh, "blog", &["main"]);
+        std::thread::sleep(moment);
 
         mini.kill_9();
 
-        let (was_taken, said) = push.end();
+        let said = push.finish();
+        let was_taken = said.code == 0;
         mini.boot();
         let body: usize = mini.get("blog", "/").body.parse().unwrap();
         println!("round {round}: taken {was_taken}, serves {body}");
-        assert!(!was_taken || body == round, "acknowledged and lost in round {round}: {said}");
-        is_whole(&mini, &repo, &commits[body], &body.to_string());
+        assert!(!was_taken || body == round, "acknowledged and lost in round {round}: {said:?}");
+        is_whole(&mini, &commits[body], &body.to_string());
     }
 
     repo.write("index.html", "last");
     let last = repo.commit("last");
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
-    is_whole(&mini, &repo, &last, "last");
+    is_whole(&mini, &last, "last");
     mini.finish();
 }
 
@@ -284,23 +235,23 @@ fn a_stop_during_a_build_tells_the_pusher_to_push_again_and_keeps_apps_running()
     let mut mini = Mini::start();
     let repo = hello("first");
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
-    let first = head(&repo);
+    let first = repo.head();
     let container = mini.docker().containers();
     repo.write("Dockerfile", &format!("FROM busybox\nRUN sleep 93{}\n", std::process::id()));
     repo.commit("sleeps");
-    let mut push = Pushing::start(&mini, &repo);
-    push.until("-----> Building image");
+    let mut push = mini.anna.begin_push(repo.path(), mini.ssh, "blog", &["main"]);
+    push.wait_for("-----> Building image");
 
     let begun = Instant::now();
     let status = mini.stop();
 
     assert!(status.success() && begun.elapsed() < Duration::from_secs(20), "{status} after {:?}", begun.elapsed());
-    let (was_taken, said) = push.end();
-    assert!(!was_taken && said.contains("mini is restarting: push again") && said.contains("pre-receive hook declined"), "{said}");
+    let said = push.finish().fails(1, "mini is restarting: push again");
+    assert!(said.stderr.contains("pre-receive hook declined"), "{said:?}");
     assert_eq!(mini.docker().containers(), container);
     assert_eq!(Docker::inspect(&container[0], "{{.State.Running}}"), "true");
     mini.boot();
-    is_whole(&mini, &repo, &first, "first");
+    is_whole(&mini, &first, "first");
     assert_eq!(mini.docker().containers(), container, "the container went on through the restart");
     mini.finish();
 }
@@ -335,7 +286,7 @@ fn a_container_that_is_removed_or_stopped_by_hand_comes_back() {
     let mut mini = Mini::start();
     let repo = hello("first");
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
-    let first = head(&repo);
+    let first = repo.head();
     let docker = |words: &[&str]| assert!(Command::new("docker").args(words).output().unwrap().status.success(), "docker {words:?}");
     let old = mini.docker().containers();
 
@@ -345,7 +296,7 @@ fn a_container_that_is_removed_or_stopped_by_hand_comes_back() {
         let now = mini.docker().containers();
         (now.len() == 1 && now != old && mini.get("blog", "/").status == 200).then_some(())
     });
-    is_whole(&mini, &repo, &first, "first");
+    is_whole(&mini, &first, "first");
 
     let old = mini.docker().containers();
     mini.stop();
@@ -358,7 +309,7 @@ fn a_container_that_is_removed_or_stopped_by_hand_comes_back() {
     docker(&["rm", "-f", &old[0]]);
     mini.boot();
     eventually("a container in place of the removed one", || (mini.get("blog", "/").status == 200).then_some(()));
-    is_whole(&mini, &repo, &first, "first");
+    is_whole(&mini, &first, "first");
     mini.finish();
 }
 
@@ -389,19 +340,19 @@ fn a_kill_during_the_very_first_push_leaves_an_app_that_can_be_pushed_or_destroy
     let repo = hello("first");
     repo.write("Dockerfile", &format!("FROM busybox\nRUN sleep 94{}\n", std::process::id()));
     repo.commit("sleeps");
-    let mut push = Pushing::start(&mini, &repo);
-    push.until("-----> Building image");
+    let mut push = mini.anna.begin_push(repo.path(), mini.ssh, "blog", &["main"]);
+    push.wait_for("-----> Building image");
 
     mini.kill_9();
 
-    assert!(!push.end().0);
+    assert_ne!(push.finish().code, 0);
     mini.boot();
     assert_eq!(mini.docker().containers(), Vec::<String>::new());
     assert_eq!(mini.get("blog", "/").status, 503);
     repo.git(&["reset", "-q", "--hard", "HEAD~"]);
-    let first = head(&repo);
+    let first = repo.head();
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
-    is_whole(&mini, &repo, &first, "first");
+    is_whole(&mini, &first, "first");
     let data = mini.data();
     mini.local(&["apps:destroy", "blog", "--confirm", "blog"]).ok();
     assert_eq!(leftover_files(&data), Vec::<std::path::PathBuf>::new());

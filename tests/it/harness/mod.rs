@@ -3,6 +3,7 @@
 mod docker;
 mod http;
 mod laptop;
+mod moments;
 mod person;
 mod registry;
 mod repo;
@@ -18,6 +19,7 @@ use command_fds::{CommandFdExt, FdMapping};
 
 pub use docker::Docker;
 pub use laptop::{Laptop, Scripted};
+pub use moments::Moments;
 pub use person::{Person, Running, Said};
 pub use registry::Registry;
 pub use repo::{Entry, Repo};

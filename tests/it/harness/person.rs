@@ -138,6 +138,14 @@ impl Person {
         command.args(["clone", "-q"]).arg(format!("ssh://mini@{server}/{app}")).arg("copy");
         Said::by(command, b"")
     }
+
+    /// The refs of an app that anybody sees, as (name, commit), in git's order.
+    pub fn refs(&self, server: SocketAddr, app: &str) -> Vec<(String, String)> {
+        let mut command = self.git(&self.folder, server);
+        command.arg("ls-remote").arg(format!("ssh://mini@{server}/{app}"));
+        let text = Said::by(command, b"").ok().stdout;
+        text.lines().map(|line| line.split_once('\t').unwrap()).map(|(commit, name)| (name.to_owned(), commit.to_owned())).collect()
+    }
 }
 
 impl Running {
