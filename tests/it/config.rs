@@ -75,3 +75,31 @@ fn the_largest_value_reaches_the_app_whole() {
     assert_eq!(big.len(), 64 << 10);
     mini.finish();
 }
+
+/// Serves while its config lets it.
+const FRAGILE: &str = "FROM busybox\nCMD [\"sh\", \"-c\", \"echo mode=$MODE; [ \\\"$MODE\\\" != bad ] || exit 7; \
+                       mkdir -p /www; echo serves $MODE >/www/index.html; exec httpd -f -p $PORT -h /www\"]\n";
+
+#[test]
+fn a_config_change_that_makes_the_app_crash_is_not_made() {
+    let mini = Mini::start_with(&["--ready-time", "3s"]);
+    let repo = Repo::of(&[("Dockerfile", FRAGILE)]);
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    mini.anna.ssh(mini.ssh, "config:set blog MODE=good").ok();
+
+    let refused = mini.anna.ssh(mini.ssh, "config:set blog MODE=bad OTHER=1").fails(1, "web.1 exited with code 7");
+
+    assert!(refused.stderr.contains("mode=bad"), "{}", refused.stderr);
+    assert_eq!(mini.local(&["config", "blog", "--show"]).ok().stdout, "MODE=good\n");
+    assert_eq!(mini.get("blog", "/").body, "serves good\n");
+    assert_eq!(mini.docker().containers().len(), 1);
+    let releases = mini.local(&["releases", "blog"]).ok().stdout;
+    assert!(releases.lines().any(|line| line.starts_with("v3") && line.contains("failed")), "{releases}");
+
+    mini.anna.ssh(mini.ssh, "rollback blog v3").fails(2, "v3 never went live");
+    mini.anna.ssh(mini.ssh, "rollback blog v2").fails(2, "v2 is what is live");
+    mini.anna.ssh(mini.ssh, "rollback blog v9").fails(3, "there is no release v9");
+    mini.anna.ssh(mini.ssh, "rollback blog v1").ok();
+    assert_eq!(mini.get("blog", "/").body, "serves\n");
+    mini.finish();
+}

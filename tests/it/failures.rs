@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Docker, Mini, Repo, Said, eventually};
+use crate::harness::{Docker, Mini, Repo, Said, eventually, is_running, unique};
 
 /// A live `blog` with its work tree, and what the engine held then.
 struct Live {
@@ -50,15 +50,11 @@ impl Live {
 
     #[track_caller]
     fn is_as_before(&self) {
-        let remote = self.mini.anna.git(self.repo.path(), self.mini.ssh).args(["ls-remote", &self.url(), "refs/heads/main"]).output();
-        assert_eq!(String::from_utf8(remote.unwrap().stdout).unwrap(), format!("{}\trefs/heads/main\n", self.first));
+        let main = ("refs/heads/main".to_owned(), self.first.clone());
+        assert!(self.mini.anna.refs(self.mini.ssh, "blog").contains(&main), "`main` has moved");
         let answer = self.mini.get("blog", "/");
         assert!(answer.status == 200 && answer.body.contains("Hello from mini"), "{answer:?}");
         assert_eq!(held(&self.mini.docker()), self.held, "the engine holds something else than before");
-    }
-
-    fn url(&self) -> String {
-        format!("ssh://mini@{}/blog", self.mini.ssh)
     }
 
     fn releases(&self) -> String {
@@ -292,39 +288,31 @@ fn a_failing_first_push_leaves_an_app_that_the_next_push_brings_to_life() {
     mini.finish();
 }
 
-/// The processes of this machine whose command line holds `text`.
-fn running(text: &str) -> Vec<String> {
-    let lines = std::fs::read_dir("/proc").unwrap().flatten();
-    let lines = lines.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).filter(|line| line.contains(text)).collect()
-}
-
 #[test]
 fn a_silent_build_is_ended_with_all_its_processes() {
     let live = Live::start(&["--build-silence", "2s"]);
-    // A number of its own, by which the process list is searched.
-    let sleep = format!("sleep 91{}", std::process::id());
-    live.dockerfile(&format!("FROM busybox\nRUN {sleep}\n"));
+    let mark = format!("91{}", unique());
+    live.dockerfile(&format!("FROM busybox\nRUN sleep {mark}\n"));
 
     let begun = Instant::now();
     live.push_fails("printed nothing for 2 s");
 
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    eventually("the build's processes to be gone", || running(&sleep).is_empty().then_some(()));
+    eventually("the build's processes to be gone", || (!is_running(&mark)).then_some(()));
     live.mini.finish();
 }
 
 #[test]
 fn an_endless_build_is_ended_with_all_its_processes() {
     let live = Live::start(&["--build-time", "3s"]);
-    let mark = format!("endless-{}", std::process::id());
+    let mark = format!("endless-{}", unique());
     live.dockerfile(&format!("FROM busybox\nRUN while :; do echo {mark}; sleep 0.2; done\n"));
 
     let begun = Instant::now();
     live.push_fails("3 s");
 
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    eventually("the build's processes to be gone", || running(&mark).is_empty().then_some(()));
+    eventually("the build's processes to be gone", || (!is_running(&mark)).then_some(()));
     live.mini.finish();
 }
 
@@ -370,34 +358,6 @@ fn each_wrong_dockerfile_is_explained_and_changes_nothing() {
         assert!(pushed.remote().iter().any(|line| line.starts_with(" !     ")), "{}", pushed.stderr);
     }
     live.mini.finish();
-}
-
-/// Serves while its config lets it.
-const FRAGILE: &str = "FROM busybox\nCMD [\"sh\", \"-c\", \"echo mode=$MODE; [ \\\"$MODE\\\" != bad ] || exit 7; \
-                       mkdir -p /www; echo serves $MODE >/www/index.html; exec httpd -f -p $PORT -h /www\"]\n";
-
-#[test]
-fn a_config_change_that_makes_the_app_crash_is_not_made() {
-    let mini = Mini::start_with(&["--ready-time", "3s"]);
-    let repo = Repo::of(&[("Dockerfile", FRAGILE)]);
-    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
-    mini.anna.ssh(mini.ssh, "config:set blog MODE=good").ok();
-
-    let refused = mini.anna.ssh(mini.ssh, "config:set blog MODE=bad OTHER=1").fails(1, "web.1 exited with code 7");
-
-    assert!(refused.stderr.contains("mode=bad"), "{}", refused.stderr);
-    assert_eq!(mini.local(&["config", "blog", "--show"]).ok().stdout, "MODE=good\n");
-    assert_eq!(mini.get("blog", "/").body, "serves good\n");
-    assert_eq!(mini.docker().containers().len(), 1);
-    let releases = mini.local(&["releases", "blog"]).ok().stdout;
-    assert!(releases.lines().any(|line| line.starts_with("v3") && line.contains("failed")), "{releases}");
-
-    mini.anna.ssh(mini.ssh, "rollback blog v3").fails(2, "v3 never went live");
-    mini.anna.ssh(mini.ssh, "rollback blog v2").fails(2, "v2 is what is live");
-    mini.anna.ssh(mini.ssh, "rollback blog v9").fails(3, "there is no release v9");
-    mini.anna.ssh(mini.ssh, "rollback blog v1").ok();
-    assert_eq!(mini.get("blog", "/").body, "serves\n");
-    mini.finish();
 }
 
 #[test]

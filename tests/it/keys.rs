@@ -1,8 +1,9 @@
 //! Keys as people paste, pipe and name them.
 
 use std::path::Path;
+use std::process::Command;
 
-use crate::harness::{Mini, Person};
+use crate::harness::{Mini, Person, Said};
 
 #[test]
 fn the_client_opens_the_file_and_the_server_opens_none() {
@@ -78,5 +79,63 @@ fn a_removed_key_stays_out_over_a_restart() {
     mini.anna.ssh(mini.ssh, "whoami").fails(255, "Permission denied");
     bob.ssh(mini.ssh, "whoami").ok();
     assert!(Path::new(&mini.data()).is_dir());
+    mini.finish();
+}
+
+#[test]
+fn a_removed_admin_key_stays_removed_and_the_last_one_cannot_go() {
+    let mut mini = Mini::start();
+    let bob = Person::new(mini.home(), "bob");
+
+    mini.anna.ssh(mini.ssh, "keys:remove anna@test").fails(4, "is the last admin key");
+    mini.local(&["keys:remove", "anna@test"]).fails(4, "is the last admin key");
+    mini.anna.ssh_with(mini.ssh, "keys:add bob --role admin", &bob.public_key()).ok();
+    bob.ssh(mini.ssh, "keys:remove anna@test").ok();
+    mini.stop();
+    mini.boot();
+
+    mini.anna.ssh(mini.ssh, "whoami").fails(255, "Permission denied");
+    assert!(mini.said.iter().any(|line| line.contains("was removed with keys:remove and stays out")), "{:?}", mini.said);
+    bob.ssh(mini.ssh, "keys:remove bob").fails(4, "is the last admin key");
+    bob.ssh(mini.ssh, "whoami").ok();
+    mini.finish();
+}
+
+#[test]
+fn an_rsa_key_under_2048_bits_is_refused() {
+    let mini = Mini::start();
+    let small = Person::with_key(mini.home(), "small", &["-t", "rsa", "-b", "1024"]);
+    let large = Person::with_key(mini.home(), "large", &["-t", "rsa", "-b", "2048"]);
+
+    mini.anna.ssh_with(mini.ssh, "keys:add small", &small.public_key()).fails(2, "1024");
+    mini.anna.ssh_with(mini.ssh, "keys:add large", &large.public_key()).ok();
+
+    small.ssh(mini.ssh, "whoami").fails(255, "Permission denied");
+    large.ssh(mini.ssh, "whoami").ok();
+    mini.finish();
+}
+
+#[test]
+fn a_key_that_was_offered_and_did_not_sign_is_nobody() {
+    let mini = Mini::start();
+    let mallory = Person::new(mini.home(), "mallory");
+    mini.anna.ssh_with(mini.ssh, "keys:add mallory --role view", &mallory.public_key()).ok();
+    let stolen = mini.home().join("stolen");
+    std::fs::write(stolen.with_extension("pub"), mini.anna.public_key()).unwrap();
+    let attack = |words: &str| {
+        let mut ssh = mallory.ssh_command(mini.ssh);
+        let offer = ["-o".to_owned(), "LogLevel=DEBUG1".to_owned(), "-o".to_owned(), format!("IdentityFile={}", stolen.display())];
+        ssh.splice(1..1, offer);
+        let mut command = Command::new(&ssh[0]);
+        command.args(&ssh[1..]).args(["anna@127.0.0.1", words]);
+        Said::by(command, b"")
+    };
+
+    let who = attack("whoami").ok();
+
+    assert!(who.stderr.contains(&format!("Server accepts key: {}", stolen.display())), "anna's key was not offered: {}", who.stderr);
+    assert!(who.stdout.starts_with("mallory (view, "), "{}", who.stdout);
+    attack("keys").fails(4, "this needs an admin");
+    attack("keys:remove anna@test").fails(4, "this needs an admin");
     mini.finish();
 }
