@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Docker, Mini, Repo, eventually, signal};
+use crate::harness::{Docker, Mini, Repo, children_of, eventually, signal};
 
 /// Somebody who reads `logs -f`, over ssh or on the server.
 struct Reader {
@@ -208,22 +208,19 @@ fn a_reader_that_leaves_costs_the_server_nothing() {
 fn a_reader_of_the_first_line_is_left_in_peace() {
     let (mini, _repo) = with_app();
 
-    let shown = Command::new("bash")
-        .args(["-c", "set -o pipefail; \"$0\" logs blog -f | head -1", env!("CARGO_BIN_EXE_mini")])
-        .env("MINI_DATA", mini.data())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // `head` has gone: the next line tells the follower so.
-    std::thread::sleep(Duration::from_millis(300));
+    // What the follower says on stderr stands beside what `head` lets through.
+    let mut command = Command::new("bash");
+    command.args(["-c", "exec 2>&1; set -o pipefail; \"$0\" logs blog -f -n 1 | head -1", env!("CARGO_BIN_EXE_mini")]);
+    command.env("MINI_DATA", mini.data());
+    let mut reader = Reader::of(command);
+    reader.until("");
+    eventually("`head` to have gone", || (children_of(reader.child.id()).len() <= 1).then_some(()));
+    // The next line tells the follower so.
     say(&mini, "more");
-    let shown = shown.wait_with_output().unwrap();
 
-    assert_eq!(String::from_utf8_lossy(&shown.stdout).lines().count(), 1);
-    assert_eq!(String::from_utf8_lossy(&shown.stderr), "");
-    assert!(shown.status.success(), "{}", shown.status);
+    assert_eq!(reader.ends(), Some(0));
+    reader.seen.extend(reader.lines.iter());
+    assert_eq!(reader.seen.len(), 1, "{:#?}", reader.seen);
     mini.finish();
 }
 
