@@ -34,5 +34,6 @@ mod sources;
 mod startup;
 mod tokens;
 mod traffic;
+mod upload_crashes;
 mod uploads;
 mod words;

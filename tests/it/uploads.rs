@@ -3,32 +3,29 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::harness::{Mini, Person, Repo, Running, Said, eventually, is_running, leftover_files, unique};
+use crate::harness::{Mini, Person, Repo, Running, Said, eventually, is_running, unique};
 
-/// The refs that anybody sees, as `name commit` lines, sorted by git.
-fn refs(mini: &Mini, app: &str) -> Vec<(String, String)> {
-    let mut command = mini.anna.git(mini.home(), mini.ssh);
-    command.arg("ls-remote").arg(format!("ssh://mini@{}/{app}", mini.ssh));
-    let text = Said::by(command, b"").ok().stdout;
-    text.lines().map(|line| line.split_once('\t').unwrap()).map(|(commit, name)| (name.to_owned(), commit.to_owned())).collect()
-}
-
-fn names(refs: &[(String, String)]) -> Vec<&str> {
+pub fn names(refs: &[(String, String)]) -> Vec<&str> {
     refs.iter().map(|(name, _)| name.as_str()).collect()
 }
 
 /// The live release's kind and its commit.
-fn live(mini: &Mini, app: &str) -> (String, String) {
+pub fn live(mini: &Mini, app: &str) -> (String, String) {
     let row = mini.releases(app).into_iter().find(|row| row["state"] == "live").unwrap();
     (row["kind"].as_str().unwrap().to_owned(), row["commit"].as_str().unwrap_or_default().to_owned())
 }
 
 /// A commit whose build sleeps, and the text by which its process is found.
-fn slow(repo: &Repo) -> String {
+pub fn slow(repo: &Repo) -> String {
     let marker = unique();
     repo.write("Dockerfile", &format!("FROM busybox\nRUN sleep 9{marker}\n"));
     repo.commit("sleeps");
     format!("9{marker}")
+}
+
+/// Waits until no source is on its way in.
+pub fn nothing_is_spooled(mini: &Mini) {
+    eventually("the sources to be gone", || std::fs::read_dir(mini.data().join("tmp")).unwrap().next().is_none().then_some(()));
 }
 
 /// Without numbers that differ from run to run.
@@ -92,7 +89,7 @@ fn what_is_no_source_is_refused_in_words_and_leaves_nothing() {
     let mini = Mini::start();
     let repo = Repo::hello();
     mini.anna.upload(&repo, mini.ssh, "hello").ok();
-    let before = (mini.releases("hello"), refs(&mini, "hello"));
+    let before = (mini.releases("hello"), mini.anna.refs(mini.ssh, "hello"));
     let whole = repo.archive();
     let dotted = repo.tar(&["-cz", "--transform=s,^./index.html,../index.html,", "-P", "./Dockerfile", "./index.html"]);
     repo.write("big", "").metadata().unwrap();
@@ -111,10 +108,10 @@ fn what_is_no_source_is_refused_in_words_and_leaves_nothing() {
 
         assert!(said.stdout.is_empty(), "{said:?}");
         assert_eq!(said.stderr.contains("nothing was changed: v1 keeps serving"), app == "hello", "{said:?}");
-        eventually("the source to be gone", || std::fs::read_dir(mini.data().join("tmp")).unwrap().next().is_none().then_some(()));
+        nothing_is_spooled(&mini);
     }
 
-    assert_eq!((mini.releases("hello"), refs(&mini, "hello")), before);
+    assert_eq!((mini.releases("hello"), mini.anna.refs(mini.ssh, "hello")), before);
     assert_eq!(mini.apps(), ["hello"]);
     mini.anna.ssh(mini.ssh, "deploy hello ./src").fails(2, "the server does not read files: pipe it");
     mini.finish();
@@ -127,7 +124,7 @@ fn a_failed_upload_keeps_what_serves_and_a_first_one_keeps_the_name() {
 
     let first = mini.anna.upload(&repo, mini.ssh, "hello").fails(1, "exited with code");
     assert!(first.stderr.contains("`hello` has no release yet: the next deploy may be its first"), "{first:?}");
-    assert_eq!(refs(&mini, "hello"), []);
+    assert_eq!(mini.anna.refs(mini.ssh, "hello"), []);
     let good = Repo::hello();
     mini.anna.upload(&good, mini.ssh, "hello").ok();
     let second = mini.anna.upload(&repo, mini.ssh, "hello").fails(1, "exited with code");
@@ -174,12 +171,12 @@ fn after_an_upload_a_clone_gives_it_and_the_next_push_just_works() {
     let mini = Mini::start();
     let repo = Repo::hello();
     mini.anna.push(repo.path(), mini.ssh, "hello", &["main"]).ok();
-    assert_eq!(names(&refs(&mini, "hello")), ["HEAD", "refs/heads/deployed", "refs/heads/main"]);
+    assert_eq!(names(&mini.anna.refs(mini.ssh, "hello")), ["HEAD", "refs/heads/deployed", "refs/heads/main"]);
     repo.write("index.html", "uploaded");
 
     mini.anna.upload(&repo, mini.ssh, "hello -m shop").ok();
 
-    let seen = refs(&mini, "hello");
+    let seen = mini.anna.refs(mini.ssh, "hello");
     assert_eq!(names(&seen), ["HEAD", "refs/heads/deployed"], "the branch is gone");
     assert_eq!(live(&mini, "hello"), ("upload".to_owned(), seen[1].1.clone()));
     mini.anna.clone(mini.home(), mini.ssh, "hello").ok();
@@ -210,15 +207,15 @@ fn a_rollback_puts_the_branch_where_its_release_was() {
     let recorded = live(&mini, "hello").1;
 
     mini.anna.ssh(mini.ssh, "rollback hello v1").ok();
-    let seen = refs(&mini, "hello");
+    let seen = mini.anna.refs(mini.ssh, "hello");
     assert_eq!(names(&seen), ["HEAD", "refs/heads/deployed", "refs/heads/main"]);
     assert!(seen.iter().all(|(_, commit)| *commit == first), "{seen:?}");
     mini.anna.ssh(mini.ssh, "rollback hello v2").ok();
-    let seen = refs(&mini, "hello");
+    let seen = mini.anna.refs(mini.ssh, "hello");
     assert_eq!(names(&seen), ["HEAD", "refs/heads/deployed"], "an upload's rollback is an upload still");
     assert_eq!(seen[1].1, recorded);
     mini.anna.ssh(mini.ssh, "config:set hello A=1").ok();
-    assert_eq!(refs(&mini, "hello"), seen, "so is a config change of it");
+    assert_eq!(mini.anna.refs(mini.ssh, "hello"), seen, "so is a config change of it");
     assert_eq!(mini.get("hello", "/").body, "uploaded");
 
     repo.next("pushed");
@@ -239,14 +236,14 @@ fn an_upload_is_rebuilt_from_its_recorded_commit_and_unrelated_history_is_pushed
     mini.anna.ssh(mini.ssh, "rebuild hello").ok();
 
     assert_eq!(live(&mini, "hello"), ("rebuild".to_owned(), recorded));
-    assert_eq!(names(&refs(&mini, "hello")), ["HEAD", "refs/heads/deployed"]);
+    assert_eq!(names(&mini.anna.refs(mini.ssh, "hello")), ["HEAD", "refs/heads/deployed"]);
     mini.anna.clone(mini.home(), mini.ssh, "hello").ok();
     assert!(mini.home().join("copy/left-out").is_file(), "the commit is all that came");
     let other = Repo::hello();
     other.next("another history");
     mini.anna.push(other.path(), mini.ssh, "hello", &["main"]).ok();
     assert_eq!(mini.get("hello", "/").body, "another history");
-    assert_eq!(names(&refs(&mini, "hello")), ["HEAD", "refs/heads/deployed", "refs/heads/main"]);
+    assert_eq!(names(&mini.anna.refs(mini.ssh, "hello")), ["HEAD", "refs/heads/deployed", "refs/heads/main"]);
     mini.finish();
 }
 
@@ -261,7 +258,7 @@ fn an_upload_of_a_commit_that_was_pushed_is_that_commit() {
     repo.git(&["checkout", "-q", &first]);
 
     mini.anna.upload(&repo, mini.ssh, &format!("hello - --commit {first}")).ok();
-    let seen = refs(&mini, "hello");
+    let seen = mini.anna.refs(mini.ssh, "hello");
     assert_eq!(names(&seen), ["HEAD", "refs/heads/deployed", "refs/heads/main"]);
     assert!(seen.iter().all(|(_, commit)| *commit == first), "{seen:?}");
     assert_eq!(live(&mini, "hello"), ("upload".to_owned(), first.clone()));
@@ -270,7 +267,7 @@ fn an_upload_of_a_commit_that_was_pushed_is_that_commit() {
         mini.anna.upload(&repo, mini.ssh, &format!("hello - --commit {unlike}")).ok();
         let (_, commit) = live(&mini, "hello");
         assert!(commit != *unlike && commit != first, "a commit with other files is not believed");
-        assert_eq!(names(&refs(&mini, "hello")), ["HEAD", "refs/heads/deployed"]);
+        assert_eq!(names(&mini.anna.refs(mini.ssh, "hello")), ["HEAD", "refs/heads/deployed"]);
     }
     mini.finish();
 }
@@ -324,7 +321,7 @@ fn a_slow_upload_holds_up_nobody_and_a_killed_one_leaves_nothing() {
     mini.anna.push(repo.path(), mini.ssh, "hello", &["main"]).ok();
     upload.kill_9();
 
-    eventually("the source to be gone", || std::fs::read_dir(mini.data().join("tmp")).unwrap().next().is_none().then_some(()));
+    nothing_is_spooled(&mini);
     assert_eq!(mini.get("hello", "/").body, "pushed meanwhile");
     assert_eq!(mini.releases("hello").len(), 2);
     mini.finish();
@@ -355,116 +352,7 @@ fn a_fifth_upload_waits_for_one_of_four_to_be_in() {
     for (upload, _input) in first {
         upload.kill_9();
     }
-    eventually("the sources to be gone", || std::fs::read_dir(mini.data().join("tmp")).unwrap().next().is_none().then_some(()));
+    nothing_is_spooled(&mini);
     assert_eq!(mini.apps(), ["five"]);
-    mini.finish();
-}
-
-#[test]
-fn who_leaves_during_the_build_leaves_nothing() {
-    let mini = Mini::start();
-    let repo = Repo::hello();
-    let marker = slow(&repo);
-    let mut upload = mini.anna.begin_upload(&repo, mini.ssh, "hello");
-    upload.wait_for("-----> Building image");
-    eventually("the build's own step to run", || is_running(&marker).then_some(()));
-
-    upload.kill_9();
-
-    eventually("the build to end", || (!is_running(&marker)).then_some(()));
-    eventually("the source to be gone", || std::fs::read_dir(mini.data().join("tmp")).unwrap().next().is_none().then_some(()));
-    eventually("the log to say why", || mini.log().contains("cancelled: you left before the switch").then_some(()));
-    assert_eq!(refs(&mini, "hello"), []);
-    mini.finish();
-}
-
-#[test]
-fn a_server_killed_in_an_upload_starts_again_with_the_old_release() {
-    let mut mini = Mini::start_with(&["--ready-time", "30s"]);
-    let repo = Repo::hello();
-    mini.anna.push(repo.path(), mini.ssh, "hello", &["main"]).ok();
-    let before = mini.state("hello");
-    let building = Repo::hello();
-    let marker = slow(&building);
-    let probing = Repo::from_folder("tests/apps/never-healthy");
-
-    for (repo, text) in [(&building, "-----> Building image"), (&probing, "-----> Starting web.1")] {
-        let mut upload = mini.anna.begin_upload(repo, mini.ssh, "hello");
-        upload.wait_for(text);
-        mini.kill_9();
-        drop(upload);
-        mini.boot();
-
-        assert_eq!(mini.state("hello"), before);
-        assert_eq!(mini.get("hello", "/").status, 200);
-        eventually("one container", || (mini.docker().containers().len() == 1).then_some(()));
-        assert_eq!(leftover_files(&mini.data()).iter().filter(|path| path.starts_with(mini.data().join("tmp"))).count(), 0);
-    }
-
-    eventually("the build to end", || (!is_running(&marker)).then_some(()));
-    mini.finish();
-}
-
-#[test]
-fn a_server_killed_right_after_an_uploads_switch_starts_again_with_the_upload() {
-    let mut mini = Mini::start();
-    let repo = Repo::hello();
-    mini.anna.push(repo.path(), mini.ssh, "hello", &["main"]).ok();
-    repo.write("index.html", "uploaded");
-    let mut upload = mini.anna.begin_upload(&repo, mini.ssh, "hello");
-    upload.wait_for("-----> Starting web.1");
-
-    // As soon as the row says live: the refs may or may not have followed.
-    let db = rusqlite::Connection::open(mini.data().join("mini.db")).unwrap();
-    let is_live = || {
-        db.query_row("SELECT state FROM releases WHERE version = 2", [], |row| row.get::<_, String>(0)).is_ok_and(|state| state == "live")
-    };
-    while !is_live() {
-        std::hint::spin_loop();
-    }
-    mini.kill_9();
-    drop(upload);
-    mini.boot();
-
-    assert_eq!(mini.get("hello", "/").body, "uploaded");
-    let seen = refs(&mini, "hello");
-    assert_eq!(names(&seen), ["HEAD", "refs/heads/deployed"]);
-    assert_eq!(live(&mini, "hello"), ("upload".to_owned(), seen[1].1.clone()));
-    repo.next("pushed");
-    mini.anna.push(repo.path(), mini.ssh, "hello", &["main"]).ok();
-    assert_eq!(mini.get("hello", "/").body, "pushed");
-    mini.finish();
-}
-
-#[test]
-fn kills_at_any_moment_of_an_upload_leave_one_whole_release() {
-    let mut mini = Mini::start();
-    let repo = Repo::hello();
-    repo.write("index.html", "0");
-    mini.anna.upload(&repo, mini.ssh, "hello").ok();
-    // A fixed seed (a linear congruence): the moments are spread over the length of an upload, and the same in each run.
-    let mut moment: u64 = 20_260_802;
-
-    for round in 1..=6 {
-        repo.write("index.html", &round.to_string());
-        moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let upload = mini.anna.begin_upload(&repo, mini.ssh, "hello");
-        std::thread::sleep(std::time::Duration::from_millis((moment >> 33) % 2000));
-
-        mini.kill_9();
-
-        let was_told = upload.finish().code == 0;
-        mini.boot();
-        let body: usize = mini.get("hello", "/").body.parse().unwrap();
-        println!("round {round}: told {was_told}, serves {body}");
-        assert!(!was_told || body == round, "acknowledged and lost in round {round}");
-        let seen = refs(&mini, "hello");
-        assert_eq!(names(&seen), ["HEAD", "refs/heads/deployed"]);
-        assert_eq!(live(&mini, "hello").1, seen[1].1);
-        eventually("one container", || (mini.docker().containers().len() == 1).then_some(()));
-        assert_eq!(std::fs::read_dir(mini.data().join("tmp")).unwrap().count(), 0, "sources are left");
-    }
-    mini.anna.clone(mini.home(), mini.ssh, "hello").ok();
-    assert_eq!(std::fs::read_to_string(mini.home().join("copy/index.html")).unwrap(), mini.get("hello", "/").body);
     mini.finish();
 }
