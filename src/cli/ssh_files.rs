@@ -43,8 +43,7 @@ impl SshFolder {
         let foreign: Vec<String> = hosts.iter().map(|(name, _)| name.to_owned()).filter(|name| has_host(&own, name)).collect();
         let ours = || hosts.iter().filter(|(name, _)| !foreign.iter().any(|taken| taken == name));
         let blocks: String = ours().filter_map(|(name, host)| Some(block(name, host.ssh_address()?, host.host_key.is_some()))).collect();
-        let keys: String =
-            ours().filter_map(|(_, host)| Some(format!("{} {}\n", host.ssh_address()?.known_as(), host.host_key.as_ref()?))).collect();
+        let keys: String = ours().filter_map(|(name, host)| Some(format!("{} {}\n", alias(name), host.host_key.as_ref()?))).collect();
 
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(failed)?;
         if !keys.is_empty() || self.0.join(KNOWN_HOSTS).exists() {
@@ -93,9 +92,18 @@ impl SshFolder {
     }
 }
 
+/// The name under which a host's key is filed: what one server says of its key must not count for another one.
+fn alias(name: &str) -> String {
+    format!("mini-{name}")
+}
+
 fn block(name: &str, address: &SshAddress, is_pinned: bool) -> String {
     let SshAddress { user, host, port } = address;
-    let pinned = if is_pinned { format!("    UserKnownHostsFile ~/.ssh/known_hosts ~/.ssh/{KNOWN_HOSTS}\n") } else { String::new() };
+    let pinned = if is_pinned {
+        format!("    HostKeyAlias {}\n    UserKnownHostsFile ~/.ssh/known_hosts ~/.ssh/{KNOWN_HOSTS}\n", alias(name))
+    } else {
+        String::new()
+    };
     format!("\nHost {name}\n    HostName {host}\n    Port {port}\n    User {user}\n{pinned}")
 }
 

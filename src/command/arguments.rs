@@ -4,6 +4,7 @@ use clap::{ArgAction, FromArgMatches};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::catalog::word_of;
 use super::vocabulary::Command;
 use super::words::{Grammar, grammar, known_word, usage_named};
 use crate::error::{Error, Result};
@@ -70,6 +71,13 @@ pub fn from_arguments(word: &str, given: Map<String, Value>) -> Result<Command> 
     }
     let parsed = grammar.try_get_matches_from_mut(line).and_then(|mut matches| Grammar::from_arg_matches_mut(&mut matches));
     parsed.map(Grammar::into_command).map_err(|err| usage_named(&word, &err))
+}
+
+/// Holds a command that came ready-made to the grammar: what could not be typed is refused here too.
+pub fn checked(command: &Command) -> Result<Command> {
+    let value = serde_json::to_value(command).map_err(|err| Error::usage("this command cannot be said").because(err))?;
+    let fields = value.as_object().and_then(|one| one.values().next()).and_then(Value::as_object).cloned();
+    from_arguments(&word_of(command), fields.unwrap_or_default())
 }
 
 /// Turns the pairs of a query into arguments: what stands twice is a list, a flag needs no value.

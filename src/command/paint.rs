@@ -4,6 +4,7 @@ use anstyle::{AnsiColor, Color, Style};
 
 use super::call::LogRecord;
 use super::look::Look;
+use crate::model::plain;
 
 /// The colours of log sources, taken in turn by their names; red is left to what is wrong.
 const SOURCES: [AnsiColor; 5] = [AnsiColor::Cyan, AnsiColor::Green, AnsiColor::Yellow, AnsiColor::Magenta, AnsiColor::Blue];
@@ -49,8 +50,8 @@ impl Paint {
     /// Paints time and source; what the app said is its own.
     pub fn log(self, record: &LogRecord) -> String {
         let sum = record.source.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-        let source = self.put(colour(SOURCES[sum % SOURCES.len()]), &format!("{}:", record.source));
-        format!("{} {source} {}", self.put(Style::new().dimmed(), &record.at.to_string()), record.text)
+        let source = self.put(colour(SOURCES[sum % SOURCES.len()]), &format!("{}:", plain(&record.source)));
+        format!("{} {source} {}", self.put(Style::new().dimmed(), &record.at.to_string()), plain(&record.text))
     }
 
     fn put(self, style: Style, text: &str) -> String {

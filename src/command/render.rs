@@ -8,8 +8,8 @@ use super::look::Look;
 use super::paint::Paint;
 use super::table::{pairs, table};
 use crate::error::Error;
-use crate::model::Stamp;
 use crate::model::size::megabytes;
+use crate::model::{Stamp, plain};
 
 /// Renders a value for stdout: JSON on one line, or aligned text. Ends with a newline unless it is empty.
 #[must_use]
@@ -22,12 +22,12 @@ pub fn render_answer(answer: &Answer, look: &Look) -> String {
 pub fn render_event(event: &Event, look: &Look) -> (bool, String) {
     let (json, paint) = (look.json, Paint::of(look));
     match event {
-        Event::Talk(text) => (true, format!("{}\n", paint.talk(text))),
+        Event::Talk(text) => (true, format!("{}\n", paint.talk(&plain(text)))),
         Event::Stage(_) => (true, String::new()),
         Event::Released(released) if json => (false, line_of_json(released)),
-        Event::Released(released) => (false, format!("{}\n", released.url)),
+        Event::Released(released) => (false, format!("{}\n", plain(&released.url))),
         Event::Say(text) if json => (false, line_of_json(&serde_json::json!({ "message": text }))),
-        Event::Say(text) => (false, format!("{text}\n")),
+        Event::Say(text) => (false, format!("{}\n", plain(text))),
         Event::Log(record) if json => (false, line_of_json(record)),
         Event::Log(record) => (false, format!("{}\n", paint.log(record))),
     }
@@ -37,9 +37,9 @@ pub fn render_event(event: &Event, look: &Look) -> (bool, String) {
 #[must_use]
 pub fn render_error(err: &Error, look: &Look) -> String {
     let paint = Paint::of(look);
-    let details = err.detail_lines().iter().map(|line| format!("       {line}"));
-    let sentence = std::iter::once(format!("{} {}", paint.alarm("mini:"), err.sentence()));
-    let hint = err.next_step().into_iter().flat_map(str::lines).map(|line| format!("      {}", paint.advice(line)));
+    let details = err.detail_lines().iter().map(|line| format!("       {}", plain(line)));
+    let sentence = std::iter::once(format!("{} {}", paint.alarm("mini:"), plain(err.sentence())));
+    let hint = err.next_step().into_iter().flat_map(str::lines).map(|line| format!("      {}", paint.advice(&plain(line))));
     lines_of(sentence.chain(details).chain(hint))
 }
 

@@ -4,13 +4,15 @@ use unicode_width::UnicodeWidthStr;
 
 use super::look::Look;
 use super::paint::Paint;
+use crate::model::plain;
 
 /// Between two columns.
 const GAP: &str = "  ";
 
 /// Aligns rows below their head. Rows wider than the reader's terminal become blocks of `HEAD  value` lines instead: nothing is cut.
 pub(super) fn table(look: &Look, head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let rows: Vec<Vec<String>> = rows.collect();
+    // Some cells hold what somebody else wrote, and this is somebody's terminal.
+    let rows: Vec<Vec<String>> = rows.map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
     let widths: Vec<usize> = (0..head.len()).map(|at| column_width(head[at], &rows, at)).collect();
     let total = widths.iter().sum::<usize>() + GAP.len() * widths.len().saturating_sub(1);
     if look.width.is_some_and(|room| total > room) {

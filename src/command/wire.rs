@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::arguments::checked;
 use super::call::{Attached, End, Event, Output, Reply, Terminal};
 use super::frame::Frame;
 use super::{Answer, Command};
@@ -79,7 +80,8 @@ impl Request {
             return Err(Error::usage(format!("the client speaks protocol {}, the server {PROTOCOL}", head.protocol))
                 .hint("use the same version on both sides"));
         }
-        parse(frame).map_err(|err| not_ours().because(err).hint("use the same version on both sides"))
+        let request: Self = parse(frame).map_err(|err| not_ours().because(err).hint("use the same version on both sides"))?;
+        Ok(Request { command: checked(&request.command)?, ..request })
     }
 }
 

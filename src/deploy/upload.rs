@@ -13,7 +13,7 @@ use super::{Deployer, Talk};
 use crate::command::RECEIVING;
 use crate::error::{Error, Result};
 use crate::git::{NewCommit, Recorded};
-use crate::model::limits::{UPLOAD_SILENCE, UPLOAD_WAIT, UPLOADS_AT_ONCE};
+use crate::model::limits::{UPLOAD_SILENCE, UPLOAD_TIME, UPLOAD_WAIT, UPLOADS_AT_ONCE};
 use crate::model::{CommitId, Revision};
 use crate::source::{Budget, Context, Upload, respool};
 use crate::store::App;
@@ -69,7 +69,7 @@ impl Deployer {
         };
         let tmp = self.tmp();
         let work = move || respool(inlet, &tmp, Budget::default(), &|| cancelled.is_cancelled());
-        let taken = tokio::task::spawn_blocking(work).await;
+        let taken = tokio::time::timeout(UPLOAD_TIME, tokio::task::spawn_blocking(work)).await.map_err(|_| too_slow())?;
         let taken = taken.map_err(|err| Error::failed("the source could not be unpacked").because(err))?;
         taken.map_err(|err| if fell_silent.get().is_some() { silent().because(err) } else { err })
     }
@@ -127,6 +127,11 @@ impl Deployer {
         }
         Ok((Revision::recorded(recorded.commit().clone()), Some(recorded)))
     }
+}
+
+fn too_slow() -> Error {
+    Error::failed(format!("the upload was not over after {} min and was given up", UPLOAD_TIME.as_secs() / 60))
+        .hint("send less of it: .dockerignore leaves files out")
 }
 
 fn silent() -> Error {

@@ -48,6 +48,14 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 // Builds and releases.
 /// Uploads that are taken in at once: each is up to [`MAX_TREE_BYTES`] on disk before anything of it is known.
 pub const UPLOADS_AT_ONCE: usize = 4;
+/// An upload that is not taken in by then has held its place for too long.
+pub const UPLOAD_TIME: Duration = Duration::from_mins(15);
+/// Calls that one key may have open, over all doors.
+pub const OPEN_CALLS: usize = 64;
+/// Readers whose past log lines are in memory at once; some 100 MiB each at the worst.
+pub const LOG_TAILS_AT_ONCE: usize = 8;
+/// A reader who has not taken those by then asked for too many.
+pub const LOG_TAIL_TIME: Duration = Duration::from_mins(1);
 pub const BUILDS_AT_ONCE: usize = 1;
 /// Distinct images that went live and are kept for `rollback`.
 pub const KEPT_IMAGES: usize = 5;

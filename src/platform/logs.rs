@@ -15,6 +15,7 @@ use crate::deploy::Deployer;
 use crate::engine::{AppLine, ContainerSummary};
 use crate::error::{Error, Result};
 use crate::logs::{Follow, LogLine, Origin, Source, merge};
+use crate::model::limits::LOG_TAIL_TIME;
 use crate::model::{AppId, ContainerId, Stamp};
 
 type Events = mpsc::Sender<Result<Event>>;
@@ -31,14 +32,23 @@ impl Platform {
         let follower = Follower { deployer: self.deployer.clone(), app: permit.app().id.clone(), selection };
         // What comes is listened to before what was is read, so that no line falls between.
         let starts = follower.deployer.starts();
+        let place = self.tails.clone().acquire_owned().await.map_err(|err| Error::busy("mini is stopping").because(err))?;
         let Past { told, last, mini_said } = follower.past(lines).await?;
         let (events, reader) = mpsc::channel(256);
         let stopping = self.deployer.stopping().clone();
         self.deployer.in_background(async move {
             let work = async {
-                for line in told {
-                    send(&events, line).await;
+                let telling = async {
+                    for line in told {
+                        send(&events, line).await;
+                    }
+                };
+                if tokio::time::timeout(LOG_TAIL_TIME, telling).await.is_err() {
+                    let err = Error::busy("these lines were not read in time").hint("ask for fewer: logs APP -n 1000");
+                    let _ = events.send(Err(err)).await;
+                    return;
                 }
+                drop(place);
                 if follow {
                     follower.follow(last, mini_said, starts, &events).await;
                 }

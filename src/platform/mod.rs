@@ -19,10 +19,13 @@ mod visits;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::command::{Call, Command, Reply, Selection, Since};
 use crate::deploy::{Deployer, Parcel, Rooms};
 use crate::engine::Console;
 use crate::error::Result;
+use crate::model::limits::LOG_TAILS_AT_ONCE;
 use crate::model::{Caller, Fingerprint, Origin, Stamp};
 
 pub use status::ServerFacts;
@@ -35,6 +38,8 @@ pub struct Platform {
     facts: Arc<ServerFacts>,
     started_at: Stamp,
     visits: Arc<visits::Visits>,
+    /// Places for past log lines in memory.
+    tails: Arc<Semaphore>,
 }
 
 // === impl Platform ===
@@ -42,7 +47,13 @@ pub struct Platform {
 impl Platform {
     #[must_use]
     pub fn new(deployer: Deployer, facts: ServerFacts) -> Self {
-        Platform { deployer, facts: Arc::new(facts), started_at: Stamp::now(), visits: Arc::default() }
+        Platform {
+            deployer,
+            facts: Arc::new(facts),
+            started_at: Stamp::now(),
+            visits: Arc::default(),
+            tails: Arc::new(Semaphore::new(LOG_TAILS_AT_ONCE)),
+        }
     }
 
     fn rooms(&self) -> &Rooms {

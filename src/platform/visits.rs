@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Platform;
 use crate::command::{Attached, Event, Reply};
 use crate::error::{Error, Result};
+use crate::model::limits::OPEN_CALLS;
 use crate::model::{Caller, Origin, Stamp};
 
 /// Work that was told to stop has this long to say how it ended.
@@ -42,15 +43,21 @@ pub(super) struct Visit {
 // === impl Visits ===
 
 impl Visits {
-    fn enter(&self, origin: &Origin) -> Arc<Sign> {
+    /// Errors: `Busy` when the key has [`OPEN_CALLS`] open already: one that only follows must not keep the others out.
+    fn enter(&self, origin: &Origin) -> Result<Arc<Sign>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sign) = open.get(origin).and_then(Weak::upgrade) {
-            return sign;
+            if Arc::strong_count(&sign) > OPEN_CALLS {
+                return Err(
+                    Error::busy(format!("this key has {OPEN_CALLS} calls open already")).hint("end one of them, or use another key")
+                );
+            }
+            return Ok(sign);
         }
         open.retain(|_, sign| sign.strong_count() > 0);
         let sign = Arc::new(Sign { revoked: CancellationToken::new() });
         open.insert(origin.clone(), Arc::downgrade(&sign));
-        sign
+        Ok(sign)
     }
 
     /// Ends the open calls of a key that the store no longer knows.
@@ -98,7 +105,7 @@ impl Platform {
         if caller.origin == Origin::Socket {
             return Ok(None);
         }
-        let sign = self.visits.enter(&caller.origin);
+        let sign = self.visits.enter(&caller.origin)?;
         let (is_known, expires_at) = match &caller.origin {
             Origin::Socket => (true, None),
             Origin::Key(key) => (self.rooms().store.key_by_fingerprint(key.clone()).await?.is_some(), None),
@@ -181,7 +188,7 @@ mod tests {
     }
 
     fn visit(visits: &Visits, origin: &Origin, expires_at: Option<Stamp>) -> Visit {
-        Visit { origin: origin.clone(), sign: visits.enter(origin), expires_at }
+        Visit { origin: origin.clone(), sign: visits.enter(origin).unwrap(), expires_at }
     }
 
     #[tokio::test]
@@ -218,5 +225,17 @@ mod tests {
 
         assert_eq!(visits.open.lock().unwrap().len(), 1);
         drop(last);
+    }
+
+    #[test]
+    fn a_key_has_so_many_calls_open_and_no_more() {
+        let visits = Visits::default();
+        let mut held: Vec<Visit> = (0..OPEN_CALLS).map(|_| visit(&visits, &origin("aaaaaaaa"), None)).collect();
+
+        assert_eq!(visits.enter(&origin("aaaaaaaa")).err().unwrap().exit_code(), 5);
+        assert!(visits.enter(&origin("bbbbbbbb")).is_ok());
+        held.pop();
+
+        assert!(visits.enter(&origin("aaaaaaaa")).is_ok());
     }
 }

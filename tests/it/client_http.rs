@@ -45,7 +45,8 @@ fn set_host_learns_the_ssh_door_and_keeps_its_key() {
     assert!(said.stdout.starts_with(&format!("mini 9.9.9 answers at {url}: you are ci (deploy, all apps)")), "{said:?}");
     assert_eq!(said.stderr, "", "loopback is no place for a warning");
     assert!(laptop.read(".ssh/mini.conf").contains("HostName 127.0.0.1\n    Port 2222\n"));
-    assert!(laptop.read(".ssh/mini_known_hosts").starts_with("[127.0.0.1]:2222 ssh-ed25519 AAAA"));
+    assert!(laptop.read(".ssh/mini_known_hosts").starts_with("mini-mini ssh-ed25519 AAAA"));
+    assert!(laptop.read(".ssh/mini.conf").contains("HostKeyAlias mini-mini\n"));
     assert!(laptop.read(".config/mini/config.toml").contains("key = \"mini_s3cret\""));
     assert!(!laptop.mini(&["hosts", "--json"]).ok().stdout.contains("s3cret"));
     let asked = server.heard().into_iter().find(|request| request.starts_with("POST /v1/whoami")).unwrap().to_lowercase();
