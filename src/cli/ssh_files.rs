@@ -223,8 +223,8 @@ mod tests {
 
         folder.write(&set).unwrap();
 
-        assert_eq!(text(&folder, KNOWN_HOSTS), "[x.example]:2222 ssh-ed25519 AAAA\n");
-        assert!(text(&folder, OURS).contains("UserKnownHostsFile ~/.ssh/known_hosts ~/.ssh/mini_known_hosts\n"));
+        assert_eq!(text(&folder, KNOWN_HOSTS), "mini-api ssh-ed25519 AAAA\n");
+        assert!(text(&folder, OURS).contains("HostKeyAlias mini-api\n    UserKnownHostsFile ~/.ssh/known_hosts ~/.ssh/mini_known_hosts\n"));
         folder.write(&hosts(&[])).unwrap();
         assert_eq!(text(&folder, KNOWN_HOSTS), "");
     }

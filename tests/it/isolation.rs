@@ -230,7 +230,7 @@ fn rules_are_set_once_mended_and_taken_away_without_a_trace() {
     elsewhere.run(&["iptables", "-w", "5", "-D", "MINI-IN", "-j", "DROP"]).ok();
     elsewhere.run(&["ip6tables", "-w", "5", "-F", "INPUT"]).ok();
     let said = elsewhere.firewall(&["check", "--data", data]).fails(1, "are missing").stderr;
-    assert!(said.contains("  iptables MINI-IN -j DROP\n  ip6tables INPUT -i mini-+ "), "{said}");
+    assert!(said.contains("       iptables MINI-IN -j DROP\n       ip6tables INPUT -i mini-+ "), "{said}");
     assert!(said.ends_with(&format!("as root: mini firewall apply --data {data}\n")), "{said}");
     elsewhere.firewall(&["apply", "--data", data]).ok();
     assert_eq!(elsewhere.rules(), applied);

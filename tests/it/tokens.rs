@@ -122,7 +122,7 @@ fn a_word_that_waits_for_its_input_ends_with_its_key() {
     let headers = [("Authorization", bearer.as_str()), ("Transfer-Encoding", "chunked")];
     let key = bob.public_key();
     let half = mini.begin("POST", "/v1/keys:add?name=bob&role=admin", &headers, format!("{:x}\r\n{key}\r\n", key.len()).as_bytes());
-    eventually("the call to be open", || mini.log().contains("KeysAdd").then_some(()));
+    eventually("the call to be open", || mini.log().contains("asked over http command=\"keys:add\"").then_some(()));
 
     mini.local(&["tokens:revoke", "ci"]).ok();
 
