@@ -32,7 +32,7 @@ start_mini() {
   local port
   port=$(free_port)
   export MINI_DATA=$scratch/data
-  "$mini" server --data "$MINI_DATA" --ssh "127.0.0.1:$port" --http "127.0.0.1:$(free_port)" ${CONFIRM:+--ready-confirm "$CONFIRM"} >"$scratch/mini.log" 2>&1 &
+  "$mini" server --firewall off --data "$MINI_DATA" --ssh "127.0.0.1:$port" --http "127.0.0.1:$(free_port)" ${CONFIRM:+--ready-confirm "$CONFIRM"} >"$scratch/mini.log" 2>&1 &
   mini_pid=$!
   pids+=("$mini_pid")
   wait_until "$mini" status || { tail "$scratch/mini.log" >&2; exit 1; }
