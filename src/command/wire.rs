@@ -181,4 +181,29 @@ mod tests {
             assert!(Request::from_frame(&Frame::new(REQUEST, payload)).is_err());
         }
     }
+
+    #[test]
+    fn what_could_not_be_typed_is_refused_ready_made_too() {
+        let request = |command: serde_json::Value| {
+            let payload = serde_json::json!({ "protocol": PROTOCOL, "command": command, "terminal": null });
+            Request::from_frame(&Frame::new(REQUEST, payload.to_string()))
+        };
+        let deploy = |message: &str| {
+            let fields =
+                serde_json::json!({ "app": "blog", "input": "-", "image": null, "commit": null, "message": message, "no_cache": false });
+            request(serde_json::json!({ "deploy": fields }))
+        };
+        let run =
+            |program: &[&str]| request(serde_json::json!({ "run": { "app": "blog", "detach": false, "env": [], "program": program } }));
+        let logs = |lines: u32| {
+            let fields =
+                serde_json::json!({ "app": "blog", "follow": false, "lines": lines, "process": null, "source": null, "since": null });
+            request(serde_json::json!({ "logs": fields }))
+        };
+
+        assert!(deploy("a word").is_ok() && run(&["ls", "-a"]).is_ok() && logs(100).is_ok());
+        for refused in [deploy("\u{1b}]52;c;x"), run(&[]), logs(u32::MAX)] {
+            assert_eq!(refused.err().unwrap().exit_code(), 2);
+        }
+    }
 }
