@@ -56,6 +56,17 @@ pub const OPEN_CALLS: usize = 64;
 pub const LOG_TAILS_AT_ONCE: usize = 8;
 /// A reader who has not taken those by then asked for too many.
 pub const LOG_TAIL_TIME: Duration = Duration::from_mins(1);
+/// Processes of one app, over all its types; two releases of it and its one-offs fit into its network.
+pub const MAX_PROCESSES: u32 = 20;
+/// Containers of one release that start at once.
+pub const STARTS_AT_ONCE: usize = 4;
+/// A release without a web process is live when its processes have run for this.
+pub const STAY_TIME: Duration = Duration::from_secs(10);
+/// Requests to a release that must end before the next one starts have this long: those that come meanwhile are held.
+pub const WAY_DRAIN: Duration = Duration::from_secs(5);
+/// So many deaths of a process within this time are a crash loop.
+pub const CRASH_LOOP: usize = 5;
+pub const CRASH_LOOP_TIME: Duration = Duration::from_mins(10);
 pub const BUILDS_AT_ONCE: usize = 1;
 /// Distinct images that went live and are kept for `rollback`.
 pub const KEPT_IMAGES: usize = 5;
@@ -125,5 +136,13 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A peer that owes body bytes, or does not take ours, is cut after this.
 pub const BODY_PROGRESS: Duration = Duration::from_secs(30);
 pub const UPSTREAM_IDLE: Duration = Duration::from_secs(30);
+/// Requests wait this long while nothing of their app answers for a moment: a restart, a switch that stops first, a crash.
+pub const HOLD_TIME: Duration = Duration::from_secs(10);
+/// Requests of one app that wait at once; more are told at once to come again.
+pub const HELD_REQUESTS: usize = 1000;
+/// An upstream that refused a connection is passed over for this long, while others of its release are there.
+pub const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// When all upstreams refuse, each is asked again this often.
+pub const REFUSED_RETRY: Duration = Duration::from_millis(100);
 pub const MAX_HEADERS: usize = 100;
 pub const MAX_HEAD_BYTES: usize = 64 << 10;

@@ -1,4 +1,4 @@
-//! An answer's body: a page of our own, or the app's, which holds the lease until its last byte.
+//! An answer's body: a page of our own, or the app's, which holds its seat until the last byte.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::pool::Pool;
 use super::upstream::Link;
-use crate::route::Lease;
+use crate::route::Seat;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
@@ -21,7 +21,7 @@ pub(super) enum AnswerBody {
     App(Box<AppBody>),
 }
 
-/// The app's answer and everything that must live as long: the connection that carries it and the lease.
+/// The app's answer and everything that must live as long: the connection that carries it and the seat.
 pub(super) struct AppBody {
     incoming: Incoming,
     held: Option<Held>,
@@ -32,7 +32,7 @@ pub(super) struct AppBody {
 struct Held {
     link: Box<Link>,
     /// Where both go after the last byte; the API has neither.
-    app: Option<(Lease, Arc<Pool>)>,
+    app: Option<(Seat, Arc<Pool>)>,
 }
 
 // === impl AnswerBody ===
@@ -42,9 +42,9 @@ impl AnswerBody {
         AnswerBody::Own(Full::new(text))
     }
 
-    /// Wraps an app's body; `link` goes back to `pool` and the lease is dropped after the last byte.
-    pub(super) fn app(incoming: Incoming, link: Box<Link>, lease: Lease, pool: Arc<Pool>) -> Self {
-        Self::held(incoming, Held { link, app: Some((lease, pool)) })
+    /// Wraps an app's body; `link` goes back to `pool` and the seat is given up after the last byte.
+    pub(super) fn app(incoming: Incoming, link: Box<Link>, seat: Seat, pool: Arc<Pool>) -> Self {
+        Self::held(incoming, Held { link, app: Some((seat, pool)) })
     }
 
     /// Wraps an answer of the API; `link` is closed after the last byte, or when the client has left.
@@ -126,16 +126,16 @@ impl AppBody {
     }
 
     fn end(&mut self) {
-        if let Some(Held { link, app: Some((lease, pool)) }) = self.held.take() {
-            lease.counters().answered();
-            pool.put(&lease, link);
+        if let Some(Held { link, app: Some((seat, pool)) }) = self.held.take() {
+            seat.release().counters().answered();
+            pool.put(&seat, link);
         }
     }
 
     fn cut(&mut self, err: &hyper::Error) {
-        if let Some(Held { app: Some((lease, _)), .. }) = self.held.take() {
-            lease.counters().failed();
-            tracing::debug!(app.name = %lease.app(), error = %err, "the app cut its answer");
+        if let Some(Held { app: Some((seat, _)), .. }) = self.held.take() {
+            seat.release().counters().failed();
+            tracing::debug!(app.name = %seat.release().app(), upstream = %seat.address(), error = %err, "the app cut its answer");
         }
     }
 }

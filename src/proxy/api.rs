@@ -8,10 +8,11 @@ use hyper::{Method, Response};
 use tokio::time::timeout;
 
 use super::answer::AnswerBody;
-use super::exchange::{self, Outcome};
+use super::exchange;
 use super::headers::{self, X_REQUEST_ID};
 use super::pages::{self, Reader};
 use super::rules::Plan;
+use super::upload::UploadWatch;
 use super::upstream::{Failure, Link, NO_LIMIT};
 use super::{Client, Shared};
 use crate::route::Doorway;
@@ -47,22 +48,21 @@ async fn forward(
         let mut link = Link::through(arrival.map_err(Failure::Refused)?).await?;
         // A build may say nothing for minutes before its answer; what is owed meanwhile is the client's own body.
         let answer = link.send(request, upload.as_deref(), NO_LIMIT).await?;
-        Ok((answer, link))
+        Ok::<_, Failure>((answer, link))
     };
-    let outcome =
-        work.await.map_or_else(|failure| exchange::fault(failure, upload.as_deref()), |(answer, link)| Outcome::Answer(answer, link));
-    match outcome {
-        Outcome::Answer(answer, link) => {
+    let failure = match work.await {
+        Ok((answer, link)) => {
             let (mut head, body) = answer.into_parts();
             headers::to_client(&mut head.headers);
-            Response::from_parts(head, AnswerBody::api(body, link))
+            return Response::from_parts(head, AnswerBody::api(body, link));
         }
-        Outcome::Client(status) => pages::cut_upload(reader, status),
-        Outcome::App(failure) => {
-            tracing::debug!(error = %failure, "the API did not answer");
-            let mut page = pages::api_is_away();
-            page.headers_mut().extend(id.map(|id| (X_REQUEST_ID, id)));
-            page
-        }
+        Err(failure) => failure,
+    };
+    if let Some(status) = upload.as_deref().and_then(UploadWatch::client_fault) {
+        return pages::cut_upload(reader, status);
     }
+    tracing::debug!(error = %failure, "the API did not answer");
+    let mut page = pages::api_is_away();
+    page.headers_mut().extend(id.map(|id| (X_REQUEST_ID, id)));
+    page
 }

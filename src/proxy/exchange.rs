@@ -1,4 +1,4 @@
-//! One request: judged, routed, forwarded with a lease in hand, and answered by the app or by an honest page.
+//! One request: judged, routed, forwarded from a seat at its app, and answered by the app or by an honest page.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,20 +11,16 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
 
 use super::answer::AnswerBody;
+use super::attempt::{Attempt, Errand};
 use super::headers;
+use super::hold::{End, Hold};
 use super::pages::{self, Reader};
 use super::rules::{self, Plan, Verdict};
 use super::upload::{UploadBody, UploadWatch};
 use super::upstream::{Failure, Link};
 use super::{Client, Shared, api, tunnel};
-use crate::route::{Lease, Target};
-
-/// What the app said, or why it said nothing.
-pub(super) enum Outcome {
-    Answer(Response<Incoming>, Box<Link>),
-    Client(StatusCode),
-    App(Failure),
-}
+use crate::model::AppName;
+use crate::route::{Lease, Seat, Target};
 
 /// Answers one request.
 pub(super) async fn answer(shared: Arc<Shared>, client: Arc<Client>, request: Request<Incoming>) -> Response<AnswerBody> {
@@ -41,17 +37,9 @@ pub(super) async fn answer(shared: Arc<Shared>, client: Arc<Client>, request: Re
     };
     let method = head.method.clone();
     let mut answer = match shared.routes.lookup(&plan.host) {
-        Target::Upstream(lease) => forward(&shared, lease, head, body, &plan, &client).await,
-        Target::Down { app, reason, counters } => {
-            counters.failed();
-            pages::down(reader, &app, &reason)
-        }
-        Target::NoRelease { app, counters } => {
-            counters.failed();
-            pages::down(reader, &app, "nothing was deployed yet")
-        }
         Target::Api => api::answer(&shared, head, body, &plan, &client).await,
         Target::None => pages::unknown_host(reader, &plan.host),
+        target => forward(&shared, target, head, body, &plan, &client).await,
     };
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS && (plan.closes || shared.stopping.is_cancelled()) {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -60,9 +48,10 @@ pub(super) async fn answer(shared: Arc<Shared>, client: Arc<Client>, request: Re
     answer
 }
 
+/// Brings a request to whatever answers for its app, waiting while that is nobody for a moment.
 async fn forward(
     shared: &Arc<Shared>,
-    lease: Lease,
+    mut target: Target,
     mut head: Parts,
     body: Incoming,
     plan: &Plan,
@@ -75,14 +64,41 @@ async fn forward(
         headers::set_websocket(&mut head.headers);
     }
     let (body, upload) = upload(shared, body, client);
-    match exchange(shared, &lease, head, body, upload.as_deref(), plan).await {
-        Outcome::Answer(answer, link) => deliver(shared, lease, answer, link, upgrade, reader),
-        Outcome::Client(status) => pages::cut_upload(reader, status),
-        Outcome::App(failure) => {
-            lease.counters().failed();
-            tracing::debug!(app.name = %lease.app(), release.version = %lease.version(), error = %failure, "no answer");
-            failure_page(reader, &lease, &failure)
+    let mut errand = Errand::new(head, body, upload.as_deref(), plan.is_repeatable);
+    let (mut hold, mut refusal) = (Hold::default(), None);
+    loop {
+        match target {
+            Target::Upstream(lease) => match errand.attempt(shared, &lease).await {
+                Attempt::Answer(answer, link, seat) => return deliver(shared, seat, answer, link, upgrade, reader),
+                Attempt::Failed(failure) => return failed(reader, &lease, upload.as_deref(), &failure),
+                Attempt::Refused(failure) => {
+                    refusal = failure.or(refusal);
+                    let (app, counters, room) = (lease.app().clone(), Arc::clone(lease.counters()), Arc::clone(lease.waiting_room()));
+                    // Who waits holds no lease: the release may be replaced and drained meanwhile.
+                    drop(lease);
+                    if let Err(end) = hold.wait_for_upstream(shared, &room).await {
+                        counters.failed();
+                        return refused(reader, &app, refusal.as_ref(), end);
+                    }
+                }
+            },
+            Target::Held { app, counters, waiting_room } => {
+                if let Err(end) = hold.wait(shared, &waiting_room).await {
+                    counters.failed();
+                    return pages::held(reader, &app, end);
+                }
+            }
+            Target::Down { app, reason, counters } => {
+                counters.failed();
+                return pages::down(reader, &app, &reason);
+            }
+            Target::NoRelease { app, counters } => {
+                counters.failed();
+                return pages::down(reader, &app, "nothing was deployed yet");
+            }
+            Target::Api | Target::None => return pages::unknown_host(reader, &plan.host),
         }
+        target = shared.routes.lookup(&plan.host);
     }
 }
 
@@ -95,34 +111,23 @@ pub(super) fn upload(shared: &Shared, body: Incoming, client: &Arc<Client>) -> (
     (body, Some(upload))
 }
 
-/// Sends the request, on a connection that stands if there is one.
-///
-/// A reused connection may be closed by the app in the instant in which we write. A request of which no byte left goes to a fresh
-/// one; one that may have arrived does so only if it is repeatable. A fresh connection is the last attempt.
-async fn exchange(shared: &Shared, lease: &Lease, head: Parts, body: UploadBody, upload: Option<&UploadWatch>, plan: &Plan) -> Outcome {
-    let pooled = shared.pool.take(lease);
-    let spare = pooled.as_ref().filter(|_| plan.is_repeatable).map(|_| outgoing(head.clone(), UploadBody::none()));
-    let mut request = outgoing(head, body);
-    if let Some(mut link) = pooled {
-        match (link.send(request, upload, shared.limits.first_byte).await, spare) {
-            (Ok(answer), _) => return Outcome::Answer(answer, link),
-            (Err(Failure::Cut(_, Some(unsent))), _) => request = *unsent,
-            (Err(Failure::Cut(..)), Some(spare)) => request = spare,
-            (Err(failure), _) => return fault(failure, upload),
-        }
+fn failed(reader: Reader, lease: &Lease, upload: Option<&UploadWatch>, failure: &Failure) -> Response<AnswerBody> {
+    if let Some(status) = upload.and_then(UploadWatch::client_fault) {
+        return pages::cut_upload(reader, status);
     }
-    let mut link = match Link::open(lease.upstream(), shared.limits.connect).await {
-        Ok(link) => link,
-        Err(failure) => return fault(failure, upload),
-    };
-    match link.send(request, upload, shared.limits.first_byte).await {
-        Ok(answer) => Outcome::Answer(answer, link),
-        Err(failure) => fault(failure, upload),
-    }
+    lease.counters().failed();
+    tracing::debug!(app.name = %lease.app(), release.version = %lease.version(), error = %failure, "no answer");
+    failure_page(reader, lease.app(), failure)
 }
 
-pub(super) fn fault(failure: Failure, upload: Option<&UploadWatch>) -> Outcome {
-    upload.and_then(UploadWatch::client_fault).map_or(Outcome::App(failure), Outcome::Client)
+/// The page after a wait for upstreams of which none took a connection.
+fn refused(reader: Reader, app: &AppName, refusal: Option<&Failure>, end: End) -> Response<AnswerBody> {
+    tracing::debug!(app.name = %app, error = refusal.map(tracing::field::display), "every upstream refused");
+    match (end, refusal) {
+        (End::TooLong, Some(failure)) => failure_page(reader, app, failure),
+        (End::TooLong, None) => pages::bad_gateway(reader, app, "refused the connection"),
+        (End::TooMany | End::Stopping, _) => pages::held(reader, app, end),
+    }
 }
 
 pub(super) fn outgoing(head: Parts, body: UploadBody) -> Request<UploadBody> {
@@ -134,10 +139,10 @@ pub(super) fn outgoing(head: Parts, body: UploadBody) -> Request<UploadBody> {
     request
 }
 
-/// Hands the app's answer on: as a tunnel after a 101 that was asked for, else as a body that holds the lease.
+/// Hands the app's answer on: as a tunnel after a 101 that was asked for, else as a body that holds the seat.
 fn deliver(
     shared: &Arc<Shared>,
-    lease: Lease,
+    seat: Seat,
     answer: Response<Incoming>,
     link: Box<Link>,
     upgrade: Option<OnUpgrade>,
@@ -152,22 +157,22 @@ fn deliver(
     match upgrade {
         Some(upgrade) if is_switch && speaks_websocket => {
             headers::set_websocket(&mut head.headers);
-            lease.counters().answered();
-            shared.tasks.spawn(tunnel::relay(upgrade, link, lease, shared.stopping.clone()));
+            seat.release().counters().answered();
+            shared.tasks.spawn(tunnel::relay(upgrade, link, seat, shared.stopping.clone()));
             Response::from_parts(head, AnswerBody::Empty)
         }
         _ if is_switch => {
-            lease.counters().failed();
-            pages::bad_gateway(reader, lease.app(), "switched to a protocol that nobody asked for")
+            seat.release().counters().failed();
+            pages::bad_gateway(reader, seat.release().app(), "switched to a protocol that nobody asked for")
         }
-        _ => Response::from_parts(head, AnswerBody::app(body, link, lease, Arc::clone(&shared.pool))),
+        _ => Response::from_parts(head, AnswerBody::app(body, link, seat, Arc::clone(&shared.pool))),
     }
 }
 
-fn failure_page(reader: Reader, lease: &Lease, failure: &Failure) -> Response<AnswerBody> {
+fn failure_page(reader: Reader, app: &AppName, failure: &Failure) -> Response<AnswerBody> {
     match failure {
-        Failure::Refused(_) => pages::bad_gateway(reader, lease.app(), "refused the connection"),
-        Failure::Cut(..) => pages::bad_gateway(reader, lease.app(), "closed the connection without a proper answer"),
-        Failure::Late => pages::too_late(reader, lease.app()),
+        Failure::Refused(_) => pages::bad_gateway(reader, app, "refused the connection"),
+        Failure::Cut(..) => pages::bad_gateway(reader, app, "closed the connection without a proper answer"),
+        Failure::Late => pages::too_late(reader, app),
     }
 }

@@ -1,10 +1,12 @@
-//! The HTTP proxy: a request takes a lease on its app's release and is answered by it. Knows only `route`.
+//! The HTTP proxy: a request takes a seat at its app's release, waiting for one if need be, and is answered from there. Knows only `route`.
 
 mod accept;
 mod answer;
 mod api;
+mod attempt;
 mod exchange;
 mod headers;
+mod hold;
 mod io;
 mod keepalive;
 mod pages;
@@ -37,7 +39,7 @@ pub struct Proxy {
     limits: Limits,
 }
 
-/// How long peers may take.
+/// How long peers may take, and how many requests of an app may wait for it.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     head: Duration,
@@ -46,6 +48,8 @@ struct Limits {
     progress: Duration,
     idle: Duration,
     grace: Duration,
+    hold: Duration,
+    held: usize,
 }
 
 /// What the connections of one listener share.
@@ -85,6 +89,8 @@ impl Proxy {
             progress: limits::BODY_PROGRESS,
             idle: limits::UPSTREAM_IDLE,
             grace: limits::SHUTDOWN_GRACE,
+            hold: limits::HOLD_TIME,
+            held: limits::HELD_REQUESTS,
         };
         Proxy { routes, doorway: None, limits }
     }

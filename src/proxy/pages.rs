@@ -6,6 +6,7 @@ use hyper::header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue
 use hyper::{HeaderMap, Response, StatusCode};
 
 use super::answer::AnswerBody;
+use super::hold::End;
 use super::rules::Refusal;
 use crate::model::AppName;
 use crate::route::HostName;
@@ -71,6 +72,18 @@ pub(super) fn api_is_away() -> Response<AnswerBody> {
 /// The app is there and takes no requests now: 503.
 pub(super) fn down(reader: Reader, app: &AppName, reason: &str) -> Response<AnswerBody> {
     let mut answer = page(reader, StatusCode::SERVICE_UNAVAILABLE, "Not available", &format!("The app {app} is down: {reason}."));
+    answer.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+    answer
+}
+
+/// Nothing of the app answered for a moment, and the request could not wait for it any longer: 503.
+pub(super) fn held(reader: Reader, app: &AppName, end: End) -> Response<AnswerBody> {
+    let words = match end {
+        End::TooLong => format!("The app {app} has no running process at the moment, and none came while this request waited."),
+        End::TooMany => format!("The app {app} has no running process at the moment, and too many requests wait for one already."),
+        End::Stopping => format!("The app {app} has no running process at the moment, and mini itself is restarting."),
+    };
+    let mut answer = page(reader, StatusCode::SERVICE_UNAVAILABLE, "Not available", &words);
     answer.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
     answer
 }

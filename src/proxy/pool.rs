@@ -1,20 +1,24 @@
-//! Idle connections to apps, by release: none outlives its release, and none keeps it alive.
+//! Idle connections to apps, by release and address: none outlives its release, and none keeps it alive.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::upstream::Link;
-use crate::route::{Lease, Release};
+use crate::route::{Release, Seat};
 
-/// Idle connections kept per release; more than an app's usual number of workers.
+/// Idle connections kept per upstream; more than an app's usual number of workers.
 const MAX_IDLE: usize = 128;
 
 /// The pool of one proxy. [`Pool::sweep`] is to be called about once a second.
 pub(super) struct Pool {
-    shelves: Mutex<HashMap<u64, Shelf>>,
+    shelves: Mutex<HashMap<Key, Shelf>>,
     max_idle: Duration,
 }
+
+/// The generation of a release and an address of it: another generation's address may be another container's.
+type Key = (u64, SocketAddr);
 
 struct Shelf {
     /// Weak: an idle connection is no lease.
@@ -30,9 +34,9 @@ impl Pool {
     }
 
     /// Takes the connection that was used last, if one still stands.
-    pub(super) fn take(&self, lease: &Lease) -> Option<Box<Link>> {
+    pub(super) fn take(&self, seat: &Seat) -> Option<Box<Link>> {
         loop {
-            let (_, mut link) = self.lock().get_mut(&lease.generation())?.idle.pop()?;
+            let (_, mut link) = self.lock().get_mut(&key(seat))?.idle.pop()?;
             if link.is_ready() {
                 return Some(link);
             }
@@ -40,12 +44,12 @@ impl Pool {
     }
 
     /// Keeps a connection for the next request, unless it or its release has come to an end.
-    pub(super) fn put(&self, lease: &Lease, mut link: Box<Link>) {
-        if lease.is_retired() || !link.is_ready() {
+    pub(super) fn put(&self, seat: &Seat, mut link: Box<Link>) {
+        if seat.release().is_retired() || !link.is_ready() {
             return;
         }
-        let mut by_release = self.lock();
-        let kept = by_release.entry(lease.generation()).or_insert_with(|| Shelf { release: Arc::downgrade(lease), idle: Vec::new() });
+        let mut shelves = self.lock();
+        let kept = shelves.entry(key(seat)).or_insert_with(|| Shelf { release: Arc::downgrade(seat.release()), idle: Vec::new() });
         if kept.idle.len() < MAX_IDLE {
             kept.idle.push((Instant::now(), link));
         }
@@ -64,7 +68,11 @@ impl Pool {
         drop(closing);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Shelf>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Shelf>> {
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn key(seat: &Seat) -> Key {
+    (seat.release().generation(), seat.address())
 }

@@ -1,4 +1,4 @@
-//! A websocket after the app's 101: bytes both ways, the lease held until one side ends it.
+//! A websocket after the app's 101: bytes both ways, the seat held until one side ends it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::io::ClientIo;
 use super::upstream::Link;
-use crate::route::Lease;
+use crate::route::Seat;
 
 /// 8 KiB, tokio's own size, costs nearly twice the CPU on 16 KiB messages (research/proxy.md).
 const RELAY_BYTES: usize = 64 * 1024;
@@ -21,12 +21,12 @@ const RELAY_BYTES: usize = 64 * 1024;
 const HANDOVER: Duration = Duration::from_secs(10);
 
 /// Relays until one side ends, or `stop` says that the server does.
-pub(super) async fn relay(client: OnUpgrade, link: Box<Link>, lease: Lease, stop: CancellationToken) {
+pub(super) async fn relay(client: OnUpgrade, link: Box<Link>, seat: Seat, stop: CancellationToken) {
     tokio::select! {
         () = relay_bytes(client, link) => {}
         () = stop.cancelled() => {}
     }
-    drop(lease);
+    drop(seat);
 }
 
 async fn relay_bytes(client: OnUpgrade, link: Box<Link>) {

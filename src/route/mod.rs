@@ -3,10 +3,15 @@
 mod doorway;
 mod host;
 mod release;
+mod seat;
 mod table;
+mod upstream;
+mod waiting;
 mod zone;
 
 pub use doorway::{Arrivals, Doorway};
 pub use host::HostName;
 pub use release::{Drained, Lease, Release, Traffic, TrafficCounters};
+pub use seat::{Seat, Tried};
 pub use table::{Routes, Target};
+pub use waiting::{Waiting, WaitingRoom};

@@ -6,20 +6,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::WaitingRoom;
+use super::upstream::Upstream;
 use crate::model::{AppId, AppName, Version};
 
 /// A hold on a release, taken with the table look-up and kept until the last body byte. Drained means: the last one was dropped.
 pub type Lease = Arc<Release>;
 
-/// A release that answers at one address.
+/// A release and the addresses at which it answers. It never changes: other addresses are a new generation, put in by a switch.
 pub struct Release {
     app: AppName,
     app_id: AppId,
     version: Version,
-    upstream: SocketAddr,
+    upstreams: Box<[Upstream]>,
     generation: u64,
     is_retired: AtomicBool,
     counters: Arc<TrafficCounters>,
+    waiting_room: Arc<WaitingRoom>,
     _drained: DropGuard,
 }
 
@@ -49,18 +52,21 @@ static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
 // === impl Release ===
 
 impl Release {
-    /// Makes a release that answers at `upstream`, and the promise that resolves once nobody holds it.
+    /// Makes a release that answers at `upstreams`, and the promise that resolves once nobody holds it.
+    ///
+    /// Without any upstream its requests are held.
     #[must_use]
-    pub fn new(app: AppName, app_id: AppId, version: Version, upstream: SocketAddr) -> (Release, Drained) {
+    pub fn new(app: AppName, app_id: AppId, version: Version, upstreams: Vec<SocketAddr>) -> (Release, Drained) {
         let drained = CancellationToken::new();
         let release = Release {
             app,
             app_id,
             version,
-            upstream,
+            upstreams: upstreams.into_iter().map(Upstream::new).collect(),
             generation: NEXT_GENERATION.fetch_add(1, Ordering::Relaxed),
             is_retired: AtomicBool::new(false),
             counters: Arc::default(),
+            waiting_room: Arc::default(),
             _drained: drained.clone().drop_guard(),
         };
         (release, Drained(drained))
@@ -81,12 +87,12 @@ impl Release {
         self.version
     }
 
-    #[must_use]
-    pub fn upstream(&self) -> SocketAddr {
-        self.upstream
+    /// Returns the addresses at which this release answers.
+    pub fn upstreams(&self) -> impl Iterator<Item = SocketAddr> {
+        self.upstreams.iter().map(Upstream::address)
     }
 
-    /// Returns a number that no other release of this process has: the key of connection pools.
+    /// Returns a number that no other release of this process has: with an address, the key of connection pools.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
@@ -100,12 +106,27 @@ impl Release {
 
     /// Returns the counters of the app.
     #[must_use]
-    pub fn counters(&self) -> &TrafficCounters {
+    pub fn counters(&self) -> &Arc<TrafficCounters> {
         &self.counters
     }
 
-    pub(super) fn count_on(&mut self, counters: &Arc<TrafficCounters>) {
+    /// Returns where requests wait that every upstream refused.
+    #[must_use]
+    pub fn waiting_room(&self) -> &Arc<WaitingRoom> {
+        &self.waiting_room
+    }
+
+    pub(super) fn belong(&mut self, counters: &Arc<TrafficCounters>, waiting_room: &Arc<WaitingRoom>) {
         self.counters = Arc::clone(counters);
+        self.waiting_room = Arc::clone(waiting_room);
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.upstreams.len()
+    }
+
+    pub(super) fn at(&self, index: usize) -> &Upstream {
+        &self.upstreams[index]
     }
 
     pub(super) fn retire(&self) {

@@ -1,14 +1,15 @@
 //! The routing table: read by every request without a lock, replaced as a whole by each change.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
 use super::zone::{Place, place};
-use super::{HostName, Lease, Release, Traffic, TrafficCounters};
+use super::{HostName, Lease, Release, Traffic, TrafficCounters, WaitingRoom};
 use crate::error::{Error, Result};
-use crate::model::{AppId, AppName};
+use crate::model::{AppId, AppName, Version};
 
 /// What answers a host.
 #[derive(Clone)]
@@ -17,6 +18,8 @@ pub enum Target {
     Upstream(Lease),
     /// The app is there and takes no requests; the reason is a clause for its visitors: lower case, no full stop.
     Down { app: AppName, reason: Arc<str>, counters: Arc<TrafficCounters> },
+    /// Nothing of the app answers for a moment: its requests wait in its room for the next change.
+    Held { app: AppName, counters: Arc<TrafficCounters>, waiting_room: Arc<WaitingRoom> },
     /// The app is there and nothing was deployed yet.
     NoRelease { app: AppName, counters: Arc<TrafficCounters> },
     /// The server itself: its bare address, or the label `mini`.
@@ -46,7 +49,9 @@ struct Entry {
     app: AppName,
     id: AppId,
     counters: Arc<TrafficCounters>,
+    waiting_room: Arc<WaitingRoom>,
     down: Option<Arc<str>>,
+    is_held: bool,
     release: Option<Lease>,
 }
 
@@ -80,7 +85,7 @@ impl Routes {
     pub fn add_app(&self, app: AppName, id: AppId) {
         self.change(|table| {
             let old = name_of(table, &id).and_then(|name| table.remove(&name));
-            let mut entry = old.unwrap_or_else(|| Entry { app: app.clone(), id, counters: Arc::default(), down: None, release: None });
+            let mut entry = old.unwrap_or_else(|| Entry::new(app.clone(), id));
             entry.app = app.clone();
             table.insert(app.into(), entry);
         });
@@ -88,16 +93,28 @@ impl Routes {
 
     /// Forgets an app and returns the release that it had.
     pub fn remove_app(&self, id: &AppId) -> Option<Lease> {
-        self.change(|table| name_of(table, id).and_then(|name| table.remove(&name))).and_then(|entry| retired(entry.release))
+        let entry = self.change(|table| name_of(table, id).and_then(|name| table.remove(&name)))?;
+        entry.waiting_room.wake();
+        retired(entry.release)
     }
 
-    /// Lets `release` answer from now on and returns what it replaced, to be drained (drop the lease before waiting).
+    /// Lets `release` answer from now on and returns what it replaced, to be drained (drop the lease before waiting). Ends
+    /// [`hold`](Self::hold), unless `release` has no upstream.
     ///
     /// An app that is not in the table stays unknown: `release` is then dropped, which drains it.
     pub fn switch(&self, id: &AppId, mut release: Release) -> Option<Lease> {
         self.change_entry(id, |entry| {
-            release.count_on(&entry.counters);
+            release.belong(&entry.counters, &entry.waiting_room);
+            entry.is_held = false;
             retired(entry.release.replace(Arc::new(release)))
+        })
+    }
+
+    /// Lets an app's requests wait for the next [`switch`](Self::switch), and returns the release that it had, to be drained.
+    pub fn hold(&self, id: &AppId) -> Option<Lease> {
+        self.change_entry(id, |entry| {
+            entry.is_held = true;
+            retired(entry.release.take())
         })
     }
 
@@ -123,8 +140,27 @@ impl Routes {
         self.shared.table.load().values().find(|entry| entry.id == *id).map(|entry| entry.counters.read()).unwrap_or_default()
     }
 
+    /// Returns the version of the release that an app's requests go to, whether the app is down or not; `None` while it is held or unknown.
+    #[must_use]
+    pub fn version(&self, id: &AppId) -> Option<Version> {
+        let table = self.shared.table.load();
+        table.values().find(|entry| entry.id == *id).and_then(|entry| entry.release.as_ref()).map(|release| release.version())
+    }
+
+    /// Returns where an app's release answers, whether the app is down or not; nothing while it is held or unknown.
+    #[must_use]
+    pub fn upstreams(&self, id: &AppId) -> Vec<SocketAddr> {
+        let table = self.shared.table.load();
+        let release = table.values().find(|entry| entry.id == *id).and_then(|entry| entry.release.as_ref());
+        release.map(|release| release.upstreams().collect()).unwrap_or_default()
+    }
+
     fn change_entry(&self, id: &AppId, with: impl FnOnce(&mut Entry) -> Option<Lease>) -> Option<Lease> {
-        self.change(|table| table.values_mut().find(|entry| entry.id == *id).and_then(with))
+        let changed = |entry: &mut Entry| (with(entry), Arc::clone(&entry.waiting_room));
+        let (lease, waiting_room) = self.change(|table| table.values_mut().find(|entry| entry.id == *id).map(changed))?;
+        // After the new table stands: who wakes looks there.
+        waiting_room.wake();
+        lease
     }
 
     fn change<T>(&self, with: impl FnOnce(&mut Table) -> T) -> T {
@@ -139,11 +175,18 @@ impl Routes {
 // === impl Entry ===
 
 impl Entry {
+    fn new(app: AppName, id: AppId) -> Entry {
+        Entry { app, id, counters: Arc::default(), waiting_room: Arc::default(), down: None, is_held: false, release: None }
+    }
+
     fn target(&self) -> Target {
         match (&self.down, &self.release) {
             (Some(reason), _) => Target::Down { app: self.app.clone(), reason: Arc::clone(reason), counters: Arc::clone(&self.counters) },
-            (None, Some(release)) => Target::Upstream(Arc::clone(release)),
-            (None, None) => Target::NoRelease { app: self.app.clone(), counters: Arc::clone(&self.counters) },
+            (None, Some(release)) if release.count() > 0 => Target::Upstream(Arc::clone(release)),
+            (None, None) if !self.is_held => Target::NoRelease { app: self.app.clone(), counters: Arc::clone(&self.counters) },
+            (None, _) => {
+                Target::Held { app: self.app.clone(), counters: Arc::clone(&self.counters), waiting_room: Arc::clone(&self.waiting_room) }
+            }
         }
     }
 }
@@ -162,10 +205,9 @@ mod tests {
 
     use super::super::Drained;
     use super::*;
-    use crate::model::Version;
 
     fn release(id: &AppId, version: u32) -> (Release, Drained) {
-        Release::new("blog".parse().unwrap(), id.clone(), Version(version), "127.0.0.1:1".parse().unwrap())
+        Release::new("blog".parse().unwrap(), id.clone(), Version(version), vec!["127.0.0.1:1".parse().unwrap()])
     }
 
     fn routes() -> (Routes, AppId) {

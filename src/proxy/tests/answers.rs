@@ -49,7 +49,7 @@ async fn the_bare_address_says_what_this_is() {
 
 #[tokio::test]
 async fn an_app_that_does_not_listen_is_502() {
-    let rig = Rig::start().await;
+    let rig = Rig::start_with(|limits| limits.hold = Duration::from_millis(300)).await;
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     rig.switch(1, nobody);
 

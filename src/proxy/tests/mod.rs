@@ -68,7 +68,11 @@ impl Rig {
     }
 
     fn switch(&self, version: u32, upstream: SocketAddr) -> (Drained, Option<Lease>) {
-        let (release, drained) = Release::new("blog".parse().unwrap(), self.id.clone(), Version(version), upstream);
+        self.switch_to(version, &[upstream])
+    }
+
+    fn switch_to(&self, version: u32, upstreams: &[SocketAddr]) -> (Drained, Option<Lease>) {
+        let (release, drained) = Release::new("blog".parse().unwrap(), self.id.clone(), Version(version), upstreams.to_vec());
         (drained, self.routes.switch(&self.id, release))
     }
 
