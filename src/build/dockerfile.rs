@@ -1,6 +1,8 @@
 //! Reads an app's Dockerfile before the engine does, and refuses what would reach outside of this server.
 
+use super::procfile::process_table;
 use crate::error::{Error, Result};
+use crate::model::ProcessTable;
 
 /// The name under which a plan's Dockerfile lies in the context.
 const DOCKERFILE: &str = "Dockerfile";
@@ -19,16 +21,23 @@ pub struct BuildPlan {
     pub rewritten: Option<Vec<u8>>,
     /// What kind of app this is, as shown to the pusher: `Dockerfile app`.
     pub description: &'static str,
+    /// What can be run of the image.
+    pub process_table: ProcessTable,
 }
 
-/// Plans the build of a source whose root holds `dockerfile`, or `None` when it holds none.
-pub fn plan(dockerfile: Option<&[u8]>) -> Result<BuildPlan> {
+/// Plans the build of a source whose root holds these files, or `None` where it does not.
+pub fn plan(dockerfile: Option<&[u8]>, procfile: Option<&[u8]>) -> Result<BuildPlan> {
     let bytes = dockerfile.ok_or_else(|| Error::failed("there is no `Dockerfile` in the root of your source").hint(EXAMPLE))?;
     let text = std::str::from_utf8(bytes).map_err(|err| Error::failed("the `Dockerfile` is not UTF-8 text").because(err))?;
     if !text.trim_start_matches('\u{feff}').lines().any(is_instruction) {
         return Err(Error::failed("the `Dockerfile` is empty").hint(EXAMPLE));
     }
-    Ok(BuildPlan { dockerfile_name: DOCKERFILE.to_owned(), rewritten: without_frontend(text)?, description: "Dockerfile app" })
+    Ok(BuildPlan {
+        dockerfile_name: DOCKERFILE.to_owned(),
+        rewritten: without_frontend(text)?,
+        description: "Dockerfile app",
+        process_table: process_table(procfile)?,
+    })
 }
 
 fn is_instruction(line: &str) -> bool {
@@ -83,14 +92,15 @@ mod tests {
     use super::*;
 
     fn refusal(dockerfile: Option<&[u8]>) -> Error {
-        plan(dockerfile).unwrap_err()
+        plan(dockerfile, None).unwrap_err()
     }
 
     #[test]
     fn a_plain_dockerfile_is_built_as_it_came() {
-        let plan = plan(Some(b"# comment\nFROM busybox\n")).unwrap();
+        let plan = plan(Some(b"# comment\nFROM busybox\n"), None).unwrap();
 
-        assert_eq!(plan, BuildPlan { dockerfile_name: "Dockerfile".into(), rewritten: None, description: "Dockerfile app" });
+        assert_eq!((plan.dockerfile_name.as_str(), plan.rewritten, plan.description), ("Dockerfile", None, "Dockerfile app"));
+        assert_eq!(plan.process_table, ProcessTable::default());
     }
 
     #[test]
@@ -108,7 +118,7 @@ mod tests {
         {
             let text = format!("{head}\n# escape=`\nFROM busybox\n");
 
-            let plan = plan(Some(text.as_bytes())).unwrap();
+            let plan = plan(Some(text.as_bytes()), None).unwrap();
 
             assert_eq!(plan.rewritten.unwrap(), b"#\n# escape=`\nFROM busybox\n");
         }
@@ -131,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_syntax_comment_below_the_head_is_only_a_comment() {
-        assert_eq!(plan(Some(b"FROM a\n# syntax=evil/frontend:1\n")).unwrap().rewritten, None);
+        assert_eq!(plan(Some(b"FROM a\n# syntax=evil/frontend:1\n"), None).unwrap().rewritten, None);
     }
 
     #[test]

@@ -65,9 +65,8 @@ async fn watch_once(deployer: &Deployer) -> Result<()> {
         tokio::select! {
             event = events.next() => match event {
                 Some(Ok(EngineEvent::Removed { .. })) => deployer.agree().await?,
-                // The engine's restart policy brings back what died; a resync would only race with it.
-                Some(Ok(EngineEvent::Died { container, exit_code, oom })) => deployer.note_death(&container, exit_code, oom).await?,
-                Some(Ok(EngineEvent::Started { .. })) => {}
+                Some(Ok(EngineEvent::Died { container, exit_code, oom })) => deployer.process_died(&container, exit_code, oom).await?,
+                Some(Ok(EngineEvent::Started { container })) => deployer.process_started(&container).await?,
                 Some(Err(err)) => return Err(err),
                 None => return Ok(()),
             },

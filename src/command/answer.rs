@@ -13,7 +13,10 @@ pub enum Answer {
     Apps(Vec<AppRow>),
     App(AppDetails),
     Processes(Vec<ProcessRow>),
+    Formation(Vec<FormationRow>),
     Config(Vec<ConfigRow>),
+    /// Names and what they are worth.
+    Entries(Vec<Entry>),
     /// One value, printed as it is.
     Text(String),
     Releases(Vec<ReleaseRow>),
@@ -76,6 +79,16 @@ pub struct ProcessRow {
     /// `address:port` inside the host
     pub address: String,
     pub restarts: u32,
+}
+
+/// A process type, and how many of it run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormationRow {
+    /// `web`
+    pub process: String,
+    pub quantity: u32,
+    /// What it runs; `None` is the image's own command.
+    pub command: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -91,7 +91,9 @@ pub struct Released {
     pub app: AppName,
     pub version: Version,
     pub url: String,
-    pub container: ContainerId,
+    /// Its first process; `None` when every process type is scaled to 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerId>,
 }
 
 /// A log line as every door shows it.

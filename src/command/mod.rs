@@ -8,9 +8,11 @@ mod catalog;
 mod conversation;
 pub mod frame;
 mod git_io;
+mod limit;
 mod look;
 mod paint;
 mod render;
+mod scaling;
 mod selection;
 mod table;
 mod vocabulary;
@@ -18,8 +20,8 @@ pub mod wire;
 mod words;
 
 pub use answer::{
-    Answer, AppDetails, AppRow, ConfigRow, Done, Entry, KeyRow, NewToken, ProcessRow, RegistryRow, ReleaseRow, ServerHello, ServerStatus,
-    TokenRow, VersionInfo, WhoAmI,
+    Answer, AppDetails, AppRow, ConfigRow, Done, Entry, FormationRow, KeyRow, NewToken, ProcessRow, RegistryRow, ReleaseRow, ServerHello,
+    ServerStatus, TokenRow, VersionInfo, WhoAmI,
 };
 pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};
 pub use assignment::Assignment;
@@ -27,8 +29,10 @@ pub use call::{Attached, Call, End, EndError, Event, Input, Lines, LogRecord, Ou
 pub use catalog::{AppSlot, WordEntry, app_slot, catalog, with_app, word_of};
 pub use conversation::converse;
 pub use git_io::{GitIo, GitService};
+pub use limit::Limit;
 pub use look::Look;
 pub use render::{render_answer, render_error, render_event};
+pub use scaling::{Quantity, Scaling};
 pub use selection::{LogSource, Selection, Since};
 pub use vocabulary::{Command, Need};
 pub use words::{Asked, end_of_own, known_word, parse_words, unknown_word, usage_error};

@@ -58,7 +58,9 @@ fn json_of(answer: &Answer) -> String {
         Answer::Apps(rows) => line_of_json(rows),
         Answer::App(details) => line_of_json(details),
         Answer::Processes(rows) => line_of_json(rows),
+        Answer::Formation(rows) => line_of_json(rows),
         Answer::Config(rows) => line_of_json(rows),
+        Answer::Entries(entries) => line_of_json(entries),
         Answer::Text(text) => line_of_json(text),
         Answer::Releases(rows) => line_of_json(rows),
         Answer::Keys(rows) => line_of_json(rows),
@@ -99,8 +101,17 @@ fn text_of(answer: &Answer, look: &Look) -> String {
                 ]
             }),
         ),
+        Answer::Formation(rows) => table(
+            look,
+            &["PROCESS", "QUANTITY", "COMMAND"],
+            rows.iter().map(|row| {
+                let command = row.command.as_deref().unwrap_or("the image's own");
+                vec![row.process.clone(), row.quantity.to_string(), command.to_owned()]
+            }),
+        ),
         Answer::Config(rows) if rows.is_empty() => "no config variables: config:set APP KEY=VALUE makes one\n".into(),
         Answer::Config(rows) => lines_of(rows.iter().map(|row| format!("{}={}", row.name, row.value.as_deref().unwrap_or("••••••••")))),
+        Answer::Entries(entries) => lines_of(entries.iter().map(|entry| format!("{}={}", entry.name, entry.value))),
         Answer::Text(text) => format!("{text}\n"),
         Answer::Releases(rows) if rows.is_empty() => "no releases yet: git push mini main makes the first\n".into(),
         Answer::Releases(rows) => table(

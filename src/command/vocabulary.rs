@@ -4,6 +4,8 @@ use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 
 use super::assignment::Assignment;
+use super::limit::Limit;
+use super::scaling::Scaling;
 use super::selection::{LogSource, Since};
 use crate::error::{Error, Result};
 use crate::model::{AppName, CommitId, ConfigName, ImageRef, KeyName, Lifetime, ProcessName, RegistryHost, Role, Version};
@@ -44,6 +46,38 @@ pub enum Command {
     /// Show an app's processes
     #[command(name = "ps")]
     Ps { app: AppName },
+    /// Set how many processes of each type run; without a type, show it
+    #[command(name = "ps:scale", after_help = "Types other than web come from the Procfile and start at 0.")]
+    PsScale {
+        app: AppName,
+        /// As TYPE=NUMBER, TYPE+NUMBER or TYPE-NUMBER: web=2, worker+1
+        #[arg(value_name = "TYPE=NUMBER")]
+        scalings: Vec<Scaling>,
+    },
+    /// Put new processes in the place of those that run
+    #[command(name = "ps:restart")]
+    PsRestart {
+        app: AppName,
+        /// Which: web, worker.1; left out, all of them
+        process: Option<ProcessName>,
+    },
+    /// Stop an app; its requests are answered with 503
+    #[command(name = "ps:stop")]
+    PsStop { app: AppName },
+    /// Start a stopped app
+    #[command(name = "ps:start")]
+    PsStart { app: AppName },
+    /// Show what the containers of an app may use
+    #[command(name = "limits")]
+    Limits { app: AppName },
+    /// Limit what each container of an app may use, and restart it
+    #[command(name = "limits:set")]
+    LimitsSet {
+        app: AppName,
+        /// As memory=512m, cpus=0.5 or memory=none
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        limits: Vec<Limit>,
+    },
     /// Show an app's logs
     #[command(name = "logs")]
     Logs {
@@ -111,6 +145,9 @@ pub enum Command {
         /// What to set; KEY=- reads the value from the input, so that it stands in no history
         #[arg(required = true, value_name = "KEY=VALUE")]
         assignments: Vec<Assignment>,
+        /// Only save them: the next release or restart has them
+        #[arg(long)]
+        no_restart: bool,
     },
     /// Remove config variables and release the app without them
     #[command(name = "config:unset")]
@@ -119,6 +156,9 @@ pub enum Command {
         /// Names of the variables
         #[arg(required = true, value_name = "KEY")]
         names: Vec<ConfigName>,
+        /// Only save that: the next release or restart is without them
+        #[arg(long)]
+        no_restart: bool,
     },
     /// List an app's releases
     #[command(name = "releases")]
@@ -278,10 +318,18 @@ impl Command {
     pub fn needs(&self) -> Need {
         match self {
             Command::Apps | Command::Whoami | Command::Version => Need::LoggedIn,
-            Command::AppsInfo { app } | Command::Ps { app } | Command::Logs { app, .. } | Command::Releases { app, .. } => {
-                Need::App(app.clone(), Role::View)
-            }
+            Command::AppsInfo { app }
+            | Command::Ps { app }
+            | Command::Limits { app }
+            | Command::Logs { app, .. }
+            | Command::Releases { app, .. } => Need::App(app.clone(), Role::View),
+            Command::PsScale { app, scalings } if scalings.is_empty() => Need::App(app.clone(), Role::View),
             Command::AppsSet { app, .. }
+            | Command::PsScale { app, .. }
+            | Command::PsRestart { app, .. }
+            | Command::PsStop { app }
+            | Command::PsStart { app }
+            | Command::LimitsSet { app, .. }
             | Command::Config { app, .. }
             | Command::ConfigGet { app, .. }
             | Command::ConfigSet { app, .. }

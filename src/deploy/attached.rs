@@ -5,14 +5,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::Deployer;
 use super::complaint::{Complaint, forward};
 use super::oneoff::{OneOff, Started};
-use super::{Deployer, prove};
 use crate::command::{Attached, Output};
 use crate::engine::{Attach, Attachment, Console, ContainerSummary, ExecId};
 use crate::error::{Error, Kind, Result};
-use crate::model::{ContainerId, ProcessName};
-use crate::store::App;
+use crate::model::{ContainerId, ProcessName, ProcessState};
+use crate::store::{App, Process};
 
 /// Chunks of output (32 KiB each at most) that wait for the caller.
 const WAITING_OUTPUT: usize = 4;
@@ -127,13 +127,16 @@ impl Deployer {
             return Err(Error::not_found(format!("`{}` has no release yet: there is nothing to enter", app.name))
                 .hint("deploy it first: git push mini main"));
         };
-        let serves = |container: &ContainerSummary| Some(&container.id) == live.container.as_ref();
+        let serving = self.rooms().store.processes_of(app.id.clone(), live.version).await?;
+        let first = serving.iter().find(|row| row.state == ProcessState::Serving && row.kind.is_web()).or(serving.first());
+        let serves = |container: &ContainerSummary| serving.iter().any(|row| row.container.as_ref() == Some(&container.id));
         let is_meant = |container: &ContainerSummary| match named {
-            None => serves(container),
+            None => first.is_some_and(|row| row.container.as_ref() == Some(&container.id)),
             Some(name) => (container.is_one_off() || serves(container)) && name.covers(&container.process, container.index),
         };
-        let containers = self.rooms().engine.list().await?;
-        let shown = named.map_or_else(|| prove::WEB.to_owned(), ToString::to_string);
+        let mut containers = self.rooms().engine.list().await?;
+        containers.sort_by_key(|container| container.index);
+        let shown = named.map_or_else(|| first.map_or_else(|| "web.1".to_owned(), Process::name), ToString::to_string);
         let see = format!("see what runs: ps {}; a program stands behind --: enter {} -- ls", app.name, app.name);
         match containers.into_iter().find(|container| container.app == app.id && is_meant(container)) {
             Some(container) if container.running => Ok(container),

@@ -11,7 +11,7 @@ use crate::engine::{BuildLine, BuildRequest};
 use crate::error::{Error, Kind, Result};
 use crate::model::limits::FAILURE_LOG_LINES;
 use crate::model::size::megabytes;
-use crate::model::{ImageId, Stage};
+use crate::model::{ImageId, ProcessTable, Stage};
 use crate::source::Context;
 use crate::store::{App, DeployId};
 
@@ -20,6 +20,7 @@ pub(super) struct Built {
     pub image: ImageId,
     pub tag: String,
     pub exposed: Vec<u16>,
+    pub process_table: ProcessTable,
 }
 
 /// The output lines that the pusher has seen last.
@@ -71,7 +72,7 @@ impl Deployer {
         for warning in context.manifest().warnings() {
             talk.detail(format!("warning: {warning}"));
         }
-        let plan = crate::build::plan(context.manifest().root_file("Dockerfile"))?;
+        let plan = crate::build::plan(context.manifest().root_file("Dockerfile"), context.manifest().root_file("Procfile"))?;
         let context = match plan.rewritten {
             Some(dockerfile) => context.with_file(&plan.dockerfile_name, dockerfile)?,
             None => context,
@@ -104,7 +105,7 @@ impl Deployer {
         talk.stage(Stage::Built);
         let cached = format!("{} of {} steps cached", built.cached_steps, built.steps);
         talk.step(format!("Image {} MB in {} ({cached})", megabytes(built.size_bytes), seconds(begun.elapsed())));
-        Ok(Built { image: built.id, tag, exposed: built.exposed })
+        Ok(Built { image: built.id, tag, exposed: built.exposed, process_table: plan.process_table })
     }
 
     async fn wait_for_builder(&self, talk: &Talk, cancelled: &CancellationToken) -> Result<tokio::sync::OwnedSemaphorePermit> {

@@ -16,7 +16,11 @@ use crate::store::{App, Release};
 
 /// A change to an app that makes a release.
 pub enum Change {
-    Config(ConfigChange),
+    Config {
+        change: ConfigChange,
+        /// Only kept for the next release or `ps:restart`.
+        is_quiet: bool,
+    },
     /// To this release, or to the one that was live before the present one.
     Rollback(Option<Version>),
     Rebuild {
@@ -95,7 +99,7 @@ impl Deployer {
 
     async fn make_change(&self, app: App, change: Change, by: &str, talk: &Talk, attempt: &Arc<Attempt>) -> Result<Option<Released>> {
         match change {
-            Change::Config(change) => self.change_config(app, &change, by, talk, attempt).await,
+            Change::Config { change, is_quiet } => self.change_config(app, &change, is_quiet, by, talk, attempt).await,
             Change::Rollback(to) => {
                 let turn = self.release_turn(&app.id, talk, attempt).await?;
                 let base = self.rollback_base(&app, to).await?;
@@ -105,7 +109,15 @@ impl Deployer {
         }
     }
 
-    async fn change_config(&self, app: App, change: &ConfigChange, by: &str, talk: &Talk, attempt: &Attempt) -> Result<Option<Released>> {
+    async fn change_config(
+        &self,
+        app: App,
+        change: &ConfigChange,
+        is_quiet: bool,
+        by: &str,
+        talk: &Talk,
+        attempt: &Attempt,
+    ) -> Result<Option<Released>> {
         let turn = self.release_turn(&app.id, talk, attempt).await?;
         let store = &self.rooms().store;
         let Some(config) = change.apply(store.config(app.id.clone()).await?)? else {
@@ -118,6 +130,12 @@ impl Deployer {
             talk.step(format!("Saved for `{}`: its first release will have it", app.name));
             return Ok(None);
         };
+        if is_quiet || self.present(&app.id).await?.is_stopped {
+            store.replace_config(app.id.clone(), config).await?;
+            let when = if is_quiet { "the next release or `ps:restart` has it" } else { "it is stopped, and `ps:start` has it" };
+            talk.step(format!("Saved for `{}`: {when}", app.name));
+            return Ok(None);
+        }
         let base = Base { release, config, kind: ReleaseKind::Config, description: change.description() };
         self.release_base(app, base, by, turn, talk, attempt).await.map(Some)
     }
@@ -158,6 +176,26 @@ impl Deployer {
         Ok(Base { release, config, kind: ReleaseKind::Rollback, description: format!("rollback to {version}") })
     }
 
+    /// Releases the config that was saved while nothing was to be restarted; gives the turn back when there is none.
+    pub(super) async fn release_saved_config(
+        &self,
+        app: &App,
+        live: &Release,
+        by: &str,
+        turn: ReleaseTurn,
+        talk: &Talk,
+        attempt: &Attempt,
+    ) -> Result<Result<Released, ReleaseTurn>> {
+        let store = &self.rooms().store;
+        let config = store.config(app.id.clone()).await?;
+        if config == store.release_config(app.id.clone(), live.version).await? {
+            return Ok(Err(turn));
+        }
+        let description = "config that was saved before".to_owned();
+        let base = Base { release: live.clone(), config, kind: ReleaseKind::Config, description };
+        self.release_base(app.clone(), base, by, turn, talk, attempt).await.map(Ok)
+    }
+
     async fn release_base(&self, app: App, base: Base, by: &str, turn: ReleaseTurn, talk: &Talk, attempt: &Attempt) -> Result<Released> {
         let begun = Instant::now();
         // Before the journal's row, which an early error would leave open.
@@ -171,6 +209,7 @@ impl Deployer {
             image: base.release.image,
             image_tag: base.release.image_tag,
             exposed: image.exposed,
+            process_table: base.release.process_table,
             by: by.to_owned(),
             description: base.description,
             config: base.config,

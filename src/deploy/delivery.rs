@@ -113,7 +113,9 @@ impl Deployer {
             self.prove_image(ticket, built, talk, attempt).await
         };
         let released = self.release(deploy, proving, begun, talk, attempt).await?;
-        talk.detail(format!("container {}", released.container.short()));
+        if let Some(container) = &released.container {
+            talk.detail(format!("container {}", container.short()));
+        }
         Ok(released)
     }
 

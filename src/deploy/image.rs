@@ -9,9 +9,9 @@ use super::explain::seconds;
 use super::{Deployer, Talk};
 use crate::engine::{ImageInfo, PullRequest, Pulled};
 use crate::error::{Error, Kind, Result};
-use crate::model::ImageRef;
 use crate::model::limits::UPLOAD_SILENCE;
 use crate::model::size::megabytes;
+use crate::model::{ImageRef, ProcessTable};
 use crate::store::{App, DeployId};
 
 /// A pull tells how far it is at most this often.
@@ -75,7 +75,7 @@ impl Deployer {
     pub(super) async fn keep_image(&self, app: &App, deploy: DeployId, fetched: &Fetched) -> Result<Built> {
         let tag = image_tag(app, deploy);
         self.rooms().engine.tag_image(&fetched.info.id, &tag).await?;
-        Ok(Built { image: fetched.info.id.clone(), tag, exposed: fetched.info.exposed.clone() })
+        Ok(Built { image: fetched.info.id.clone(), tag, exposed: fetched.info.exposed.clone(), process_table: ProcessTable::default() })
     }
 
     /// Lets go of the name that a pull made: `:latest` is then asked for anew the next time, and our own name decides how long it stays.

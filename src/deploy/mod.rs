@@ -3,10 +3,13 @@
 //! The only writer of releases and routes. A *source* (a push, a rebuild) is built under the push turn; everything that
 //! makes a release (it, a config change, a rollback) then takes the release turn for number, start, probe and switch.
 
+mod alter;
 mod attached;
 mod build;
 mod change;
 mod complaint;
+mod converge;
+mod crashes;
 mod delivery;
 mod destroy;
 mod environment;
@@ -23,14 +26,18 @@ mod ready;
 mod rebuild;
 mod recover;
 mod refs;
+mod reroute;
 mod retention;
 mod retire;
 mod roster;
+mod start;
+mod supervise;
 mod switch;
 mod talk;
 mod ticket;
 mod turns;
 mod upload;
+mod way;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -45,10 +52,11 @@ use crate::error::{Error, Result};
 use crate::git::Git;
 use crate::logs::{LogLine, Logs, Source};
 use crate::model::limits::UPLOADS_AT_ONCE;
-use crate::model::{AppId, ContainerId, Stamp, Version};
+use crate::model::{AppId, Stamp};
 use crate::route::Routes;
 use crate::store::{App, Store};
 
+pub use alter::Alteration;
 pub use attached::Entry;
 pub use change::{Change, ConfigChange};
 pub use delivery::{Cargo, Delivery, Parcel};
@@ -79,14 +87,15 @@ pub struct Deployer {
 struct Inner {
     rooms: Rooms,
     turns: turns::Turns,
-    drains: switch::Drains,
+    routing: reroute::Routing,
+    crashes: crashes::Crashes,
     lost: lost::Lost,
     builders: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     /// What goes on after its caller has been answered: draining, retiring, start-up repairs.
     background: TaskTracker,
-    /// Releases that the last run left starting or draining, until they are ended.
-    left: Mutex<Option<Vec<(AppId, Version)>>>,
+    /// What the last run left under way, until it is ended.
+    left: Mutex<Option<recover::Left>>,
     /// Counts the starts of containers, so that a log follower notices new ones.
     starts: watch::Sender<u64>,
     roster: roster::Roster,
@@ -103,7 +112,8 @@ impl Deployer {
         let inner = Inner {
             rooms,
             turns: turns::Turns::default(),
-            drains: switch::Drains::default(),
+            routing: reroute::Routing::default(),
+            crashes: crashes::Crashes::default(),
             lost: lost::Lost::default(),
             builders,
             uploads: Arc::new(Semaphore::new(UPLOADS_AT_ONCE)),
@@ -168,16 +178,6 @@ impl Deployer {
     pub async fn set_deploy_branch(&self, app: &App, branch: &str) -> Result<()> {
         let _turn = self.inner.turns.release(&app.id).await;
         self.rooms().store.set_deploy_branch(app.id.clone(), branch.to_owned()).await
-    }
-
-    /// Writes into an app's log that one of its processes died.
-    pub async fn note_death(&self, container: &ContainerId, exit_code: i64, oom: bool) -> Result<()> {
-        let live = self.rooms().store.live_releases().await?;
-        let Some(release) = live.iter().find(|release| release.container.as_ref() == Some(container)) else { return Ok(()) };
-        let why = if oom { "it ran out of memory".to_owned() } else { format!("exit code {exit_code}") };
-        tracing::warn!(app.id = %release.app, release.version = %release.version, exit_code, oom, "a live process died");
-        self.note(&release.app, "release", &format!("{} of {} died ({why}); it is started again", prove::WEB, release.version)).await;
-        Ok(())
     }
 
     /// Appends a line of mini's own to an app's log. A full disk must not stop a deploy: it is told once, by `logs`.

@@ -111,7 +111,8 @@ impl Deployer {
             network: String::new(),
             address: std::net::Ipv4Addr::UNSPECIFIED,
             port,
-            memory_bytes: None,
+            memory_bytes: app.memory_bytes,
+            cpu_millis: app.cpu_millis,
         })
     }
 

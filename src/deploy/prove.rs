@@ -1,21 +1,15 @@
 //! From an image to a release that answers, while the old one serves: number, start, probe; all of it can be thrown away.
 
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
-
 use super::environment::{self, Config};
-use super::explain::{Sighting, seconds};
-use super::place::PLACE_TRIES;
-use super::ready::{Candidate, NotReady, Ready};
+use super::start::{Blueprint, say_start};
 use super::turns::{Attempt, ReleaseTurn};
+use super::way::Way;
 use super::{Deployer, Talk};
-use crate::engine::{ContainerSpec, ContainerSummary, is_address_taken};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::git::Recorded;
-use crate::model::limits::FAILURE_LOG_LINES;
-use crate::model::{ContainerId, ImageId, ReleaseKind, Revision, Stage, Version};
+use crate::model::{ImageId, ProcessTable, ProcessType, ReleaseKind, Revision, Stage, Version};
 use crate::route::Traffic;
-use crate::store::{App, DeployId, NewRelease, Release};
+use crate::store::{App, DeployId, NewRelease, Process, Release};
 
 /// What a release is made of.
 pub(super) struct Recipe {
@@ -29,6 +23,7 @@ pub(super) struct Recipe {
     pub image: ImageId,
     pub image_tag: String,
     pub exposed: Vec<u16>,
+    pub process_table: ProcessTable,
     pub by: String,
     pub description: String,
     pub config: Config,
@@ -38,16 +33,15 @@ pub(super) struct Recipe {
 pub(super) struct Proven {
     pub recipe: Recipe,
     pub release: Release,
-    pub container: ContainerId,
-    pub address: SocketAddr,
+    /// Those that were proven; the others start after the switch.
+    pub processes: Vec<Process>,
     /// The release that serves meanwhile.
     pub beside: Option<Version>,
+    /// What had to end before this one could start.
+    pub way: Way,
     pub traffic: Traffic,
     pub turn: ReleaseTurn,
 }
-
-/// The only process type so far.
-pub(super) const WEB: &str = "web.1";
 
 impl Deployer {
     /// Starts the recipe's release and waits until it answers. On an error nothing of it is left but its failed row.
@@ -64,23 +58,20 @@ impl Deployer {
             by: recipe.by.clone(),
             description: recipe.description.clone(),
             config: recipe.config.clone(),
+            port,
+            process_table: recipe.process_table.clone(),
         };
         let release = rooms.store.begin_release(recipe.app.id.clone(), new).await?;
         if let Err(err) = rooms.store.attach_version(recipe.deploy, release.version).await {
             self.fail_release(&recipe, release.version, err.sentence()).await;
             return Err(err);
         }
-        match beside {
-            Some(old) => talk.step(format!("Starting {WEB} beside {old}")),
-            None => talk.step(format!("Starting {WEB}")),
-        }
-        talk.stage(Stage::Starting);
-        match self.start_and_probe(&recipe, &release, port, talk, attempt).await {
-            Ok((container, address)) => Ok(Proven { recipe, release, container, address, beside, traffic, turn }),
+        let mut way = Way::default();
+        match self.start_and_probe(&recipe, &release, &mut way, talk, attempt).await {
+            Ok(processes) => Ok(Proven { recipe, release, processes, beside, way, traffic, turn }),
             Err(err) => {
                 let err = attempt.verdict_on(err);
-                self.discard_release(&recipe.app, release.version).await;
-                self.fail_release(&recipe, release.version, err.sentence()).await;
+                self.undo(&recipe, release.version, way, err.sentence()).await;
                 Err(err)
             }
         }
@@ -90,94 +81,32 @@ impl Deployer {
         &self,
         recipe: &Recipe,
         release: &Release,
-        port: u16,
+        way: &mut Way,
         talk: &Talk,
         attempt: &Attempt,
-    ) -> Result<(ContainerId, SocketAddr)> {
-        let (container, address) = self.start(recipe, release, port).await?;
+    ) -> Result<Vec<Process>> {
+        let formation = self.rooms().store.formation(recipe.app.id.clone()).await?;
+        let proven = to_prove(recipe.process_table.wanted(&formation));
+        self.make_way(&recipe.app, &proven, way, talk).await?;
+        say_start(talk, &proven, way.beside());
+        talk.stage(Stage::Starting);
+        self.rooms().store.advance(recipe.deploy, Stage::Starting).await?;
+        let plan = Blueprint { app: recipe.app.clone(), release: release.clone(), config: recipe.config.clone() };
+        let processes = self.start_processes(&plan, &proven).await?;
         self.reach(recipe.deploy, Stage::Probing, talk).await?;
-        let begun = Instant::now();
-        let host = format!("{}.localhost", recipe.app.name);
-        let candidate = Candidate { container: &container, address, host: &host, cancelled: attempt.token() };
-        match self.wait_ready(&candidate).await {
-            Ok(Ready { status, after }) => {
-                talk.detail(format!("GET / answered {status} after {}", seconds(after)));
-                Ok((container, address))
-            }
-            Err(not_ready) => Err(self.explain(recipe, &container, port, not_ready, begun.elapsed()).await),
-        }
-    }
-
-    /// Creates and starts the release's container; its address is committed before it exists.
-    pub(super) async fn start(&self, recipe: &Recipe, release: &Release, port: u16) -> Result<(ContainerId, SocketAddr)> {
-        let rooms = self.rooms();
-        let app = &recipe.app;
-        let network = self.network_of(app).await?;
-        rooms.store.advance(recipe.deploy, Stage::Starting).await?;
-        let mut tries = PLACE_TRIES;
-        let (container, address) = loop {
-            let address = self.take_address(app, &network).await?;
-            rooms.store.set_address(app.id.clone(), release.version, address, port).await?;
-            let spec = ContainerSpec {
-                name: format!("mini-{}-{}-web-1-{}", app.name, &app.id.as_str()[..6], release.version),
-                app: app.id.clone(),
-                app_name: app.name.clone(),
-                version: release.version,
-                process: "web".into(),
-                index: 1,
-                image: recipe.image.clone(),
-                env: environment::variables(&app.name, release.version, WEB, release.commit(), port, &recipe.config),
-                network: network.id.clone(),
-                address,
-                port,
-                memory_bytes: None,
-                command: None,
-            };
-            // On the heap: the engine's client makes large futures, and this one is inside of many.
-            match Box::pin(rooms.engine.create_and_start(spec)).await {
-                Err(err) if tries > 0 && is_address_taken(&err) => tries -= 1,
-                made => break (made?, address),
-            }
-        };
-        rooms.store.set_container(app.id.clone(), release.version, container.clone()).await?;
-        self.inner.starts.send_modify(|starts| *starts += 1);
-        Ok((container, SocketAddr::from((address, port))))
-    }
-
-    async fn explain(&self, recipe: &Recipe, container: &ContainerId, port: u16, not_ready: NotReady, waited: Duration) -> Error {
-        let engine = &self.rooms().engine;
-        let (exit, status) = match not_ready {
-            NotReady::Engine(err) => return err,
-            NotReady::Cancelled => return Error::busy("cancelled while it was starting"),
-            NotReady::Exited { code, oom } => (Some((code, oom)), None),
-            NotReady::TimedOut { status } => (None, status),
-        };
-        let listening = if exit.is_none() { engine.listening(container).await.unwrap_or_default() } else { Vec::new() };
-        let log = engine.tail(container, FAILURE_LOG_LINES).await.unwrap_or_default();
-        let log = log.into_iter().map(|line| line.text).collect();
-        Sighting { process: WEB.into(), port, waited, exit, listening, status, log }.explain(&recipe.app.name)
+        self.prove_processes(&plan, &processes, talk, attempt.token()).await?;
+        Ok(processes)
     }
 
     /// Throws a proven release away: whoever brought it did not take it.
     pub(super) async fn abandon(&self, proven: Proven, reason: &str) {
-        self.discard(&proven.recipe.app, proven.release.version, &proven.container, Duration::ZERO).await;
-        self.fail_release(&proven.recipe, proven.release.version, reason).await;
+        self.undo(&proven.recipe, proven.release.version, proven.way, reason).await;
     }
 
-    /// Removes whatever containers a release has, also one that was made in the moment in which something else failed.
-    pub(super) async fn discard_release(&self, app: &App, version: Version) {
-        match self.rooms().engine.list().await {
-            Ok(containers) => {
-                let of_release =
-                    |container: &&ContainerSummary| container.app == app.id && container.version == version && !container.is_one_off();
-                for container in containers.iter().filter(of_release) {
-                    self.discard(app, version, &container.id, Duration::ZERO).await;
-                }
-            }
-            Err(err) => {
-                tracing::error!(app.name = %app.name, release.version = %version, ?err, "a release's containers are left to the next start");
-            }
-        }
+    async fn undo(&self, recipe: &Recipe, version: Version, way: Way, reason: &str) {
+        self.discard_starting(&recipe.app, version).await;
+        self.fail_release(recipe, version, reason).await;
+        self.go_back(&recipe.app, way).await;
     }
 
     async fn fail_release(&self, recipe: &Recipe, version: Version, reason: &str) {
@@ -186,5 +115,25 @@ impl Deployer {
             tracing::error!(app.name = %recipe.app.name, release.version = %version, ?err, "a failed release could not be marked");
         }
         self.note(&recipe.app.id, "release", &format!("{version} failed: {reason}")).await;
+    }
+}
+
+/// Picks what a release is judged by: its web processes, or, where there are none, all of them.
+fn to_prove(wanted: Vec<(ProcessType, u32)>) -> Vec<(ProcessType, u32)> {
+    let (web, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(kind, _)| kind.is_web());
+    if web.is_empty() { others } else { web }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_judged_by_its_web_processes_or_by_all_it_has() {
+        let of = |names: &[&str]| names.iter().map(|name| (name.parse::<ProcessType>().unwrap(), 1)).collect::<Vec<_>>();
+
+        assert_eq!(to_prove(of(&["web", "worker"])), of(&["web"]));
+        assert_eq!(to_prove(of(&["clock", "worker"])), of(&["clock", "worker"]));
+        assert_eq!(to_prove(vec![]), vec![]);
     }
 }

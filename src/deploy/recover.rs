@@ -1,17 +1,22 @@
 //! Start-up and resync: rows say what should be, the engine what is; this makes them agree.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::PoisonError;
 
-use super::prove::Recipe;
-use super::turns::Attempt;
-use super::{Deployer, Talk};
-use crate::engine::ContainerState;
-use crate::error::{Error, Kind, Result};
+use super::Deployer;
+use crate::engine::ContainerSummary;
+use crate::error::{Kind, Result};
 use crate::git::Git;
-use crate::model::{AppId, ContainerId, ReleaseState, Version};
-use crate::store::{App, Release};
+use crate::model::{AppId, ReleaseState, Version};
+use crate::store::{App, Process};
+
+/// What the last run of the server left under way.
+pub(super) struct Left {
+    /// Starting and draining ones.
+    releases: Vec<(AppId, Version)>,
+    /// Starting and leaving ones of live releases.
+    processes: Vec<Process>,
+}
 
 const STOPPED: &str = "mini stopped before the switch";
 
@@ -24,10 +29,8 @@ impl Deployer {
         }
         for app in rooms.store.apps().await? {
             rooms.routes.add_app(app.name.clone(), app.id.clone());
+            self.reroute(&app.id).await?;
             if let Some(release) = self.live_release(&app.id).await? {
-                if let Some(address) = address_of(&release) {
-                    self.route(&app, release.version, address);
-                }
                 // A crash between the switch and the moving of the refs leaves them behind.
                 if let Err(err) = self.point_refs(&app, &release).await {
                     tracing::error!(app.name = %app.name, ?err, "the repository could not be brought to what is live");
@@ -42,8 +45,9 @@ impl Deployer {
             let is_live = deploy.stage >= crate::model::Stage::Live;
             if is_live { rooms.store.finish(deploy.id).await? } else { rooms.store.fail(deploy.id, STOPPED.to_owned()).await? }
         }
-        let left = rooms.store.unfinished_releases().await?;
-        let left = left.into_iter().map(|release| (release.app, release.version)).collect();
+        let releases = rooms.store.unfinished_releases().await?;
+        let releases = releases.into_iter().map(|release| (release.app, release.version)).collect();
+        let left = Left { releases, processes: rooms.store.processes_in_motion().await? };
         *self.inner.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
         Ok(())
     }
@@ -62,7 +66,7 @@ impl Deployer {
     async fn end_what_was_left(&self) -> Result<()> {
         let Some(left) = self.inner.left.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
         let store = &self.rooms().store;
-        for (app, version) in left {
+        for (app, version) in left.releases {
             let (app, release) = match (store.app(app.clone()).await, store.release(app, version).await) {
                 (Ok(app), Ok(release)) => (app, release),
                 // Destroyed meanwhile.
@@ -71,13 +75,14 @@ impl Deployer {
             };
             match release.state {
                 ReleaseState::Starting => {
-                    self.discard_release(&app, version).await;
+                    self.discard_starting(&app, version).await;
                     store.fail_release(app.id.clone(), version, STOPPED.to_owned()).await?;
                 }
                 ReleaseState::Draining => self.retire_left_behind(app, version),
                 _ => {}
             }
         }
+        self.end_what_changed(left.processes).await?;
         for app in store.apps().await? {
             if let Err(err) = self.drop_old_images(&app).await {
                 tracing::warn!(app.name = %app.name, ?err, "old images could not be removed");
@@ -86,7 +91,19 @@ impl Deployer {
         Ok(())
     }
 
-    /// Removes containers whose release is over or unknown. Such states never come back, so this may run at any time.
+    /// Ends the processes of live releases that the last run was about to start or to end.
+    async fn end_what_changed(&self, processes: Vec<Process>) -> Result<()> {
+        for process in processes {
+            let Ok(app) = self.present(&process.app).await else { continue };
+            if app.current_version == Some(process.version) {
+                let deployer = self.clone();
+                self.in_background(async move { deployer.end_processes(&app, &[process]).await });
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes containers whose release is over or unknown, and those of live releases that no row knows. Such states never come back, so this may run at any time.
     async fn sweep_containers(&self) -> Result<()> {
         let rooms = self.rooms();
         for container in rooms.engine.list().await? {
@@ -94,12 +111,7 @@ impl Deployer {
                 self.sweep_one_off(container).await?;
                 continue;
             }
-            let is_over = match rooms.store.release(container.app.clone(), container.version).await {
-                Ok(release) => matches!(release.state, ReleaseState::Retired | ReleaseState::Failed),
-                Err(err) if err.kind() == Kind::NotFound => true,
-                Err(err) => return Err(err),
-            };
-            if is_over {
+            if self.is_unwanted(&container).await? {
                 tracing::info!(container.id = %container.id.short(), "removing a container that no release wants");
                 if let Err(err) = rooms.engine.remove(&container.id).await {
                     tracing::warn!(container.id = %container.id.short(), ?err, "it could not be removed; it is tried again");
@@ -107,6 +119,20 @@ impl Deployer {
             }
         }
         Ok(())
+    }
+
+    async fn is_unwanted(&self, container: &ContainerSummary) -> Result<bool> {
+        let store = &self.rooms().store;
+        match store.release(container.app.clone(), container.version).await {
+            Ok(release) if matches!(release.state, ReleaseState::Retired | ReleaseState::Failed) => Ok(true),
+            // Asked in this order: whoever starts a process has written its container into its row before giving the turn back.
+            Ok(release) if release.state == ReleaseState::Live && !self.inner.turns.is_releasing(&container.app) => {
+                Ok(store.process_with(container.id.clone()).await?.is_none() && !self.inner.turns.is_releasing(&container.app))
+            }
+            Ok(_) => Ok(false),
+            Err(err) if err.kind() == Kind::NotFound => Ok(true),
+            Err(err) => Err(err),
+        }
     }
 
     /// Retires what the last run left draining; in the background, since a stubborn app takes its whole grace and others wait to be served.
@@ -123,92 +149,18 @@ impl Deployer {
         });
     }
 
-    /// Starts live releases whose container does not run, and makes those anew that have none.
+    /// Makes every live release run what it should.
     async fn resync(&self) -> Result<()> {
-        for release in self.rooms().store.live_releases().await? {
-            let app = self.rooms().store.app(release.app.clone()).await?;
-            if self.inner.turns.is_releasing(&app.id) {
-                continue;
-            }
-            if let Err(err) = self.revive(&app, &release).await {
-                if err.kind() == Kind::Unavailable {
-                    return Err(err);
-                }
-                tracing::error!(app.name = %app.name, release.version = %release.version, ?err, "a live release does not run");
+        for app in self.rooms().store.apps().await? {
+            match Box::pin(self.converge(&app.id)).await {
+                Err(err) if err.kind() == Kind::Unavailable => return Err(err),
+                // Destroyed meanwhile.
+                Err(err) if err.kind() == Kind::NotFound => {}
+                Err(err) => tracing::error!(app.name = %app.name, ?err, "a live release does not run what it should"),
+                Ok(()) => {}
             }
         }
         Ok(())
-    }
-
-    async fn revive(&self, app: &App, release: &Release) -> Result<()> {
-        let is_fine = |state: &ContainerState| (state.running || state.restarting) && state.restarts;
-        if self.container_of(release).await?.is_some_and(|(_, state)| is_fine(&state)) {
-            return Ok(());
-        }
-        let _turn = self.release_turn(&app.id, &Talk::silent(), &Attempt::new()).await?;
-        // Another release may have gone live while this one was looked at: then its container is meant to end.
-        if self.live_release(&app.id).await?.is_none_or(|live| live.version != release.version) {
-            return Ok(());
-        }
-        let engine = &self.rooms().engine;
-        match self.container_of(release).await? {
-            Some((_, state)) if is_fine(&state) => Ok(()),
-            // Killed between the switch and this: it would run until it dies, and then not come back.
-            Some((container, state)) if state.running => engine.set_restart(container, true).await,
-            Some((container, _)) => {
-                tracing::info!(app.name = %app.name, release.version = %release.version, "starting a stopped container again");
-                engine.start(container).await?;
-                engine.set_restart(container, true).await?;
-                self.inner.starts.send_modify(|starts| *starts += 1);
-                Ok(())
-            }
-            None if !self.is_image_there(&release.image).await? => {
-                self.rebuild_lost(app.clone(), release);
-                Ok(())
-            }
-            None => {
-                self.found_image(&app.id);
-                self.remake(app, release).await
-            }
-        }
-    }
-
-    async fn container_of<'a>(&self, release: &'a Release) -> Result<Option<(&'a ContainerId, ContainerState)>> {
-        let Some(container) = &release.container else { return Ok(None) };
-        Ok(self.rooms().engine.inspect(container).await?.map(|state| (container, state)))
-    }
-
-    /// Makes the container of a live release anew, as after somebody removed it by hand; under the release turn.
-    async fn remake(&self, app: &App, release: &Release) -> Result<()> {
-        tracing::info!(app.name = %app.name, release.version = %release.version, "making a lost container again");
-        let rooms = self.rooms();
-        // One that was made in an earlier try holds the name.
-        self.discard_release(app, release.version).await;
-        let config = rooms.store.release_config(app.id.clone(), release.version).await?;
-        let port = release.port.ok_or_else(|| Error::failed("a live release has no port"))?;
-        let deploy = self.begin(app, release.kind, release.commit(), "mini").await?;
-        let recipe = Recipe {
-            app: app.clone(),
-            deploy,
-            kind: release.kind,
-            revision: release.revision.clone(),
-            recorded: None,
-            image: release.image.clone(),
-            image_tag: release.image_tag.clone(),
-            exposed: Vec::new(),
-            by: release.by.clone(),
-            description: release.description.clone(),
-            config,
-        };
-        let remade = async {
-            let (container, address) = self.start(&recipe, release, port).await?;
-            self.route(app, release.version, address);
-            if let Err(err) = rooms.engine.set_restart(&container, true).await {
-                tracing::warn!(app.name = %app.name, ?err, "the restart policy could not be set");
-            }
-            rooms.store.finish(deploy).await
-        };
-        self.journaled(deploy, remade).await
     }
 
     async fn remove_strange_repositories(&self) -> Result<()> {
@@ -216,8 +168,4 @@ impl Deployer {
         let remove = move |git: &Git| git.list()?.iter().filter(|id| !known.contains(id)).try_for_each(|id| git.remove(id));
         self.git(remove).await
     }
-}
-
-fn address_of(release: &Release) -> Option<SocketAddr> {
-    Some(SocketAddr::from((release.address?, release.port?)))
 }

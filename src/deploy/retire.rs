@@ -1,65 +1,107 @@
-//! The end of a release: no new requests, the last answer, SIGTERM, grace, SIGKILL; its last words are kept.
+//! The end of processes: no new requests, the last answer, SIGTERM, grace, SIGKILL; their last words are kept.
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+
 use super::Deployer;
-use super::prove::WEB;
+use crate::engine::ContainerSummary;
 use crate::error::Result;
 use crate::logs::{LogLine, Source};
 use crate::model::limits::ARCHIVED_LINES;
 use crate::model::{ContainerId, Stage, Version};
-use crate::store::{App, DeployId};
+use crate::route::Drained;
+use crate::store::{App, DeployId, Process};
 
 impl Deployer {
-    /// Drains and retires the release that was replaced; the deploy is done when that is.
+    /// Drains and retires the release that was replaced, and starts what the new one runs besides; the deploy is done when that is.
     pub(super) fn retire_in_background(&self, app: App, previous: Option<Version>, deploy: DeployId) {
         let deployer = self.clone();
         self.inner.background.spawn(async move {
-            if let Err(err) = deployer.retire(&app, previous, deploy).await {
+            if let Err(err) = Box::pin(deployer.retire(&app, previous, deploy)).await {
                 tracing::error!(app.name = %app.name, ?err, "an old release could not be retired; the next start does it");
             }
         });
     }
 
     async fn retire(&self, app: &App, previous: Option<Version>, deploy: DeployId) -> Result<()> {
-        if let Some(version) = previous {
+        if previous.is_some() {
             self.rooms().store.advance(deploy, Stage::Draining).await?;
-            if let Some(drained) = self.inner.drains.take(&app.id, version) {
-                // The deadline cuts what is left: its connections end with the container.
-                let _ = tokio::time::timeout(self.rooms().settings.drain_time, drained.wait()).await;
+        }
+        let drained = async {
+            if let Some(version) = previous {
+                // The deadline cuts what is left: its connections end with the containers.
+                self.wait_drained(app, version, self.rooms().settings.drain_time).await;
             }
+        };
+        let (settled, ()) = tokio::join!(Box::pin(self.settle_others(&app.id)), drained);
+        if let Err(err) = settled {
+            tracing::error!(app.name = %app.name, ?err, "processes beside the web ones do not run; the next resync starts them");
+        }
+        if let Some(version) = previous {
             self.retire_release(app, version).await?;
         }
         self.rooms().store.finish(deploy).await?;
         self.drop_old_images(app).await
     }
 
-    /// Stops a release's container and marks the release retired; what is already gone is fine.
+    /// Stops a release's containers and marks the release retired; what is already gone is fine.
     pub(super) async fn retire_release(&self, app: &App, version: Version) -> Result<()> {
-        let row = self.rooms().store.release(app.id.clone(), version).await?;
-        if let Some(container) = row.container {
-            self.discard(app, version, &container, self.rooms().settings.stop_grace).await;
-        }
+        let grace = self.rooms().settings.stop_grace;
+        let containers = self.containers_of(&app.id, version).await?;
+        let end =
+            |container: ContainerSummary| async move { self.discard(app, &container.id, &container.process_name(), grace).await }.boxed();
+        join_all(containers.into_iter().map(end).collect::<Vec<_>>()).await;
         self.rooms().store.retire(app.id.clone(), version).await
     }
 
+    /// Ends processes that a change of a live release left behind, after what they had to answer is answered.
+    pub(super) fn end_in_background(&self, app: App, leaving: Vec<Process>, drains: Vec<Drained>) {
+        if leaving.is_empty() {
+            return;
+        }
+        let deployer = self.clone();
+        self.inner.background.spawn(async move {
+            deployer.wait_all(drains, deployer.rooms().settings.drain_time).await;
+            deployer.end_processes(&app, &leaving).await;
+        });
+    }
+
+    /// Stops and removes processes and forgets their rows; what cannot be removed stays in its row for the next start.
+    pub(super) async fn end_processes(&self, app: &App, leaving: &[Process]) {
+        let ends: Vec<_> = leaving.iter().map(|process| self.end_process(app, process).boxed()).collect();
+        join_all(ends).await;
+    }
+
+    async fn end_process(&self, app: &App, process: &Process) {
+        if let Some(container) = &process.container {
+            self.discard(app, container, &process.name(), self.rooms().settings.stop_grace).await;
+        }
+        if let Err(err) = self.rooms().store.drop_process(process.id).await {
+            tracing::error!(app.name = %app.name, process = process.name(), ?err, "an ended process is still in its row");
+        }
+    }
+
     /// Stops a container, keeps what it said in the app's log and removes it.
-    pub(super) async fn discard(&self, app: &App, version: Version, container: &ContainerId, grace: Duration) {
+    pub(super) async fn discard(&self, app: &App, container: &ContainerId, process: &str, grace: Duration) {
         let engine = &self.rooms().engine;
         if let Err(err) = engine.stop(container, grace).await {
-            tracing::warn!(app.name = %app.name, release.version = %version, ?err, "a container could not be stopped");
+            tracing::warn!(app.name = %app.name, process, ?err, "a container could not be stopped");
         }
         match engine.tail(container, ARCHIVED_LINES).await {
             Ok(lines) => {
-                let lines = lines.into_iter().map(|line| LogLine::new(line.at, Source::app(WEB), &line.text)).collect();
+                let lines = lines.into_iter().map(|line| LogLine::new(line.at, Source::app(process), &line.text)).collect();
                 if let Err(err) = self.rooms().logs.archive(app.id.clone(), lines).await {
-                    tracing::warn!(app.name = %app.name, ?err, "a container's log could not be kept");
+                    tracing::warn!(app.name = %app.name, process, ?err, "a container's log could not be kept");
                 }
             }
-            Err(err) => tracing::warn!(app.name = %app.name, release.version = %version, ?err, "a container's log could not be read"),
+            Err(err) => tracing::warn!(app.name = %app.name, process, ?err, "a container's log could not be read"),
         }
         if let Err(err) = engine.remove(container).await {
-            tracing::error!(app.name = %app.name, release.version = %version, ?err, "a container could not be removed; the next start does it");
+            tracing::error!(app.name = %app.name, process, ?err, "a container could not be removed; the next start does it");
         }
+        self.inner.routing.rose(container);
+        self.inner.crashes.forget(container);
     }
 }

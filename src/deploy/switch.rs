@@ -1,34 +1,15 @@
 //! The switch: durable first, then one pointer in memory, then the old release is sent to drain.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::explain::seconds;
-use super::prove::{Proven, WEB};
+use super::prove::Proven;
 use super::{Deployer, Talk};
 use crate::command::Released;
 use crate::error::{Error, Result};
 use crate::model::{AppId, ReleaseKind, Stage, Version};
-use crate::route::{Drained, Release as Route};
-use crate::store::{App, GoLive};
-
-/// When each routed release has answered its last request.
-#[derive(Default)]
-pub(super) struct Drains(Mutex<HashMap<(AppId, Version), Drained>>);
-
-// === impl Drains ===
-
-impl Drains {
-    fn insert(&self, app: &AppId, version: Version, drained: Drained) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((app.clone(), version), drained);
-    }
-
-    pub(super) fn take(&self, app: &AppId, version: Version) -> Option<Drained> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(app.clone(), version))
-    }
-}
+use crate::route::Traffic;
+use crate::store::GoLive;
 
 impl Deployer {
     /// Makes a proven release the one that serves; from its commit on, everything that fails is repaired at start-up.
@@ -43,12 +24,13 @@ impl Deployer {
             }
         };
         let rooms = self.rooms();
-        let Proven { recipe, release, container, address, beside, traffic, turn } = proven;
+        let Proven { recipe, release, processes, beside, way, traffic, turn } = proven;
         let (app, version) = (&recipe.app, release.version);
-        self.route(app, version, address);
-        if let Err(err) = rooms.engine.set_restart(&container, true).await {
-            tracing::warn!(app.name = %app.name, release.version = %version, ?err, "the restart policy could not be set");
+        if let Err(err) = self.reroute(&app.id).await {
+            tracing::error!(app.name = %app.name, release.version = %version, ?err, "what is live could not be routed; the next resync does it");
         }
+        self.leave_behind(&way);
+        self.keep_running(app, &processes).await;
         let pointed = match recipe.kind {
             ReleaseKind::Upload | ReleaseKind::Image | ReleaseKind::Rollback => self.point_refs(app, &release).await,
             // The branch stays where it is, or git itself moves it, which compares where it stood.
@@ -59,15 +41,8 @@ impl Deployer {
         }
         drop(turn);
 
-        let now = rooms.routes.traffic(&app.id);
-        let served = now.served.saturating_sub(traffic.served);
-        match beside {
-            Some(_) if served > 0 => {
-                talk.step(format!(
-                    "Switched to {version}: {served} requests served meanwhile, {} failed",
-                    now.failed.saturating_sub(traffic.failed)
-                ));
-            }
+        match self.served_since(&app.id, traffic) {
+            Some(served) if beside.is_some() => talk.step(format!("Switched to {version}: {served}")),
             _ => talk.step(format!("Switched to {version}")),
         }
         talk.result(format!("Released {version} in {}", seconds(begun.elapsed())));
@@ -77,15 +52,29 @@ impl Deployer {
         self.note(&app.id, "release", &format!("{version} is live: {} by {}", recipe.description, recipe.by)).await;
         tracing::info!(app.name = %app.name, release.version = %version, by = %recipe.by, "released");
         self.retire_in_background(app.clone(), previous, recipe.deploy);
+        let container = processes.into_iter().find_map(|process| process.container);
         Ok(Released { app: recipe.app.name, version, url, container })
+    }
+
+    /// Tells what the app's requests came to since `before`, if there were any.
+    pub(super) fn served_since(&self, app: &AppId, before: Traffic) -> Option<String> {
+        let now = self.rooms().routes.traffic(app);
+        let (served, failed) = (now.served.saturating_sub(before.served), now.failed.saturating_sub(before.failed));
+        (served > 0).then(|| format!("{served} requests served meanwhile, {failed} failed"))
     }
 
     /// Makes the switch durable, if what was proven still runs: git and a slow client may have taken their time.
     async fn commit(&self, proven: &mut Proven, branch: Option<&str>) -> Result<Option<Version>> {
         let rooms = self.rooms();
         let (app, version) = (&proven.recipe.app, proven.release.version);
-        if !rooms.engine.inspect(&proven.container).await?.is_some_and(|state| state.running) {
-            return Err(Error::failed(format!("{WEB} died before the switch")).hint(format!("ssh mini logs {}", app.name)));
+        for process in &proven.processes {
+            let state = match &process.container {
+                Some(container) => rooms.engine.inspect(container).await?,
+                None => None,
+            };
+            if !state.is_some_and(|state| state.running) {
+                return Err(Error::failed(format!("{} died before the switch", process.name())).hint(format!("ssh mini logs {}", app.name)));
+            }
         }
         rooms.store.advance(proven.recipe.deploy, Stage::Stored).await?;
         if let Some(recorded) = proven.recipe.recorded.take() {
@@ -94,14 +83,5 @@ impl Deployer {
         self.keep_commit(&proven.release).await?;
         let live = GoLive { deploy: Some(proven.recipe.deploy), branch: branch.map(str::to_owned) };
         rooms.store.go_live(app.id.clone(), version, live).await
-    }
-
-    /// Lets a release answer from now on.
-    pub(super) fn route(&self, app: &App, version: Version, address: SocketAddr) {
-        let (route, drained) = Route::new(app.name.clone(), app.id.clone(), version, address);
-        self.inner.drains.insert(&app.id, version, drained);
-        self.rooms().routes.add_app(app.name.clone(), app.id.clone());
-        self.rooms().routes.set_up(&app.id);
-        drop(self.rooms().routes.switch(&app.id, route));
     }
 }

@@ -68,6 +68,7 @@ impl Deployer {
             image: built.image,
             image_tag: built.tag,
             exposed: built.exposed,
+            process_table: built.process_table,
             by: ticket.by,
             description: ticket.description,
             config: self.rooms().store.config(ticket.app.id.clone()).await?,

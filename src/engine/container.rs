@@ -45,6 +45,8 @@ pub struct ContainerSpec {
     pub port: u16,
     /// Memory and swap together; `None` is no limit.
     pub memory_bytes: Option<u64>,
+    /// Thousandths of a processor; `None` is no limit.
+    pub cpu_millis: Option<u32>,
 }
 
 impl Engine {
@@ -158,6 +160,7 @@ fn host_config(spec: &ContainerSpec, image: &ImageInfo) -> HostConfig {
         pids_limit: Some(PIDS_LIMIT),
         memory,
         memory_swap: memory,
+        nano_cpus: spec.cpu_millis.map(|millis| i64::from(millis) * 1_000_000),
         publish_all_ports: Some(false),
         restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
         log_config: Some(HostConfigLogConfig {

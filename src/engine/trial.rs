@@ -114,6 +114,7 @@ fn spec(app: &AppId, image: &ImageId, network: &Network, command: Option<&str>) 
         address: network.address(5).unwrap(),
         port: 8000,
         memory_bytes: Some(256 << 20),
+        cpu_millis: None,
     }
 }
 

@@ -5,6 +5,7 @@ mod text;
 
 mod bridge;
 mod caller;
+mod formation;
 mod ids;
 mod image;
 mod key;
@@ -22,6 +23,7 @@ mod token;
 
 pub use bridge::BridgePrefix;
 pub use caller::{Caller, Origin, Role, Scope};
+pub use formation::{Formation, ProcessTable};
 pub use ids::{AppId, CommitId, ContainerId, ImageId, InstanceId, TokenId};
 pub use image::{ImageRef, RegistryHost};
 pub use key::{Fingerprint, PublicKey};
@@ -29,8 +31,8 @@ pub use lifetime::Lifetime;
 pub use name::{AppName, ConfigName, KeyName};
 pub use network::network_of;
 pub use plain::plain;
-pub use process::ProcessName;
-pub use release::{ReleaseKind, ReleaseState, Revision, Stage, Version};
+pub use process::{ProcessName, ProcessType};
+pub use release::{ProcessState, ReleaseKind, ReleaseState, Revision, Stage, Version};
 pub use secret::Secret;
 pub use stamp::Stamp;
 pub use token::Token;

@@ -1,4 +1,4 @@
-//! How people name an app's processes: all of a type, or one of them.
+//! An app's process types, and how people name its processes: all of a type, or one of them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,12 +10,71 @@ use crate::error::{Error, Result};
 /// No process type is longer; what stands in a log line's brackets is cut at 64.
 const MAX_TYPE_BYTES: usize = 40;
 
+/// What a process is for, such as `web` or `worker`: lower-case letters, digits, `-` and `_`, the first one a letter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProcessType(String);
+
 /// `web`, which is all of them, or `web.1`, `run.3`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ProcessName {
-    kind: String,
+    kind: ProcessType,
     index: Option<u32>,
+}
+
+// === impl ProcessType ===
+
+impl ProcessType {
+    /// Returns the type whose processes answer requests.
+    #[must_use]
+    pub fn web() -> Self {
+        ProcessType("web".to_owned())
+    }
+
+    /// Whether processes of this type answer requests.
+    #[must_use]
+    pub fn is_web(&self) -> bool {
+        self.0 == "web"
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ProcessType {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+        if text.len() <= MAX_TYPE_BYTES && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.bytes().all(fits) {
+            return Ok(ProcessType(text.to_owned()));
+        }
+        Err(Error::usage(format!("`{}` is not a process type", text.escape_debug()))
+            .hint(format!("write lower-case letters, digits, - and _, at most {MAX_TYPE_BYTES}, as in web or worker")))
+    }
+}
+
+impl fmt::Display for ProcessType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl TryFrom<String> for ProcessType {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<ProcessType> for String {
+    fn from(kind: ProcessType) -> String {
+        kind.0
+    }
 }
 
 // === impl ProcessName ===
@@ -24,7 +83,7 @@ impl ProcessName {
     /// Tells whether this names the process of a type and number.
     #[must_use]
     pub fn covers(&self, kind: &str, index: u32) -> bool {
-        self.kind == kind && self.index.is_none_or(|own| own == index)
+        self.kind.as_str() == kind && self.index.is_none_or(|own| own == index)
     }
 
     /// Tells whether this names a process as log lines do: `web.1`.
@@ -43,11 +102,9 @@ impl FromStr for ProcessName {
             Some((kind, index)) => (kind, Some(index.parse::<u32>().ok().filter(|parsed| parsed.to_string() == index))),
             None => (text, None),
         };
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let is_type = kind.len() <= MAX_TYPE_BYTES && kind.starts_with(|c: char| c.is_ascii_lowercase()) && kind.bytes().all(fits);
-        match index {
-            None if is_type => Ok(ProcessName { kind: kind.to_owned(), index: None }),
-            Some(Some(index)) if is_type => Ok(ProcessName { kind: kind.to_owned(), index: Some(index) }),
+        match (kind.parse(), index) {
+            (Ok(kind), None) => Ok(ProcessName { kind, index: None }),
+            (Ok(kind), Some(Some(index))) => Ok(ProcessName { kind, index: Some(index) }),
             _ => Err(Error::usage(format!("`{}` is not the name of a process", text.escape_debug())).hint("write web, web.1 or run.3")),
         }
     }
@@ -57,7 +114,7 @@ impl fmt::Display for ProcessName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.index {
             Some(index) => write!(f, "{}.{index}", self.kind),
-            None => f.write_str(&self.kind),
+            None => self.kind.fmt(f),
         }
     }
 }

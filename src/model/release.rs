@@ -44,6 +44,16 @@ pub enum ReleaseState {
     Failed,
 }
 
+/// Where one process of a release stands. `Starting` and `Leaving` ones of a live release are a change under way: a start of mini undoes
+/// the one and ends the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProcessState {
+    Starting,
+    Serving,
+    Leaving,
+}
+
 /// The steps of a deploy's journal; each is committed before the side effect that it allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -146,6 +156,7 @@ word_enum! {
         Push = "push", Upload = "upload", Image = "image", Rebuild = "rebuild", Config = "config", Rollback = "rollback",
     }
     ReleaseState { Starting = "starting", Live = "live", Draining = "draining", Retired = "retired", Failed = "failed" }
+    ProcessState { Starting = "starting", Serving = "serving", Leaving = "leaving" }
     Stage {
         Queued = "queued", Sourced = "sourced", Building = "building", Built = "built", Starting = "starting",
         Probing = "probing", Stored = "stored", Live = "live", Draining = "draining", Done = "done", Failed = "failed",

@@ -3,20 +3,14 @@
 use super::Platform;
 use super::host_ports;
 use super::permit::{Permit, check_role};
-use crate::command::{Answer, AppDetails, AppRow, Done, ProcessRow, Reply};
+use crate::command::{Answer, AppDetails, AppRow, Done, Reply};
 use crate::deploy::friendly_name;
-use crate::engine::{ContainerState, ContainerSummary};
 use crate::error::{Error, Kind, Result};
 use crate::model::{AppId, AppName, Role};
-use crate::store::{App, Release};
+use crate::store::App;
 
 /// How often a made-up name may be taken before somebody should choose.
 const NAME_TRIES: usize = 20;
-
-const NO_ADDRESS: &str = "-";
-
-/// The state of an app whose container cannot be asked about.
-const UNKNOWN: &str = "unknown: the engine does not answer";
 
 impl Platform {
     pub(super) async fn list_apps(&self, permit: &Permit) -> Result<Reply> {
@@ -26,7 +20,7 @@ impl Platform {
         for app in self.rooms().store.apps().await? {
             if permit.caller().scope.reaches(&app.id) {
                 let release = self.deployer.live_release(&app.id).await?;
-                let state = self.state_of(release.as_ref(), engine_answers).await;
+                let state = self.state_of(&app, release.as_ref(), engine_answers).await;
                 let released_at = release.as_ref().and_then(|release| release.live_at);
                 rows.push(AppRow { url: self.url_of(&app), release: app.current_version, state, released_at, name: app.name });
             }
@@ -70,7 +64,7 @@ impl Platform {
         };
         Ok(Reply::Value(Answer::App(AppDetails {
             name: app.name.clone(),
-            state: self.state_of(release.as_ref(), engine_answers).await,
+            state: self.state_of(app, release.as_ref(), engine_answers).await,
             url: self.url_of(app),
             git: self.git_url(&app.name),
             release: app.current_version,
@@ -130,77 +124,11 @@ impl Platform {
         Ok(Reply::Value(Answer::Done(Done { message: format!("Destroyed app `{name}`."), app: Some(name.clone()), next: Vec::new() })))
     }
 
-    pub(super) async fn processes(&self, permit: &Permit) -> Result<Reply> {
-        let app = permit.app();
-        let (mut rows, mut one_offs) = (Vec::new(), Vec::new());
-        self.rooms().engine.check().await?;
-        for container in self.rooms().engine.list().await?.into_iter().filter(|container| container.app == app.id) {
-            let Some(state) = self.rooms().engine.inspect(&container.id).await? else { continue };
-            if container.is_one_off() {
-                one_offs.push(one_off_row(container, &state));
-                continue;
-            }
-            let release = self.rooms().store.release(app.id.clone(), container.version).await?;
-            let place =
-                release.address.zip(release.port).map_or_else(|| NO_ADDRESS.to_owned(), |(address, port)| format!("{address}:{port}"));
-            rows.push(ProcessRow {
-                process: container.process_name(),
-                release: container.version,
-                state: process_state(state.running, state.restarting, &release),
-                since: state.started_at,
-                container: container.id,
-                address: place,
-                restarts: u32::try_from(state.restart_count).unwrap_or(u32::MAX),
-            });
-        }
-        rows.sort_by_key(|row| std::cmp::Reverse(row.release));
-        rows.append(&mut one_offs);
-        Ok(Reply::Value(Answer::Processes(rows)))
-    }
-
-    async fn state_of(&self, release: Option<&Release>, engine_answers: bool) -> String {
-        let Some(release) = release else { return "no release yet".into() };
-        if self.deployer.has_lost_image(release) {
-            return "down: its image is gone".into();
-        }
-        let Some(container) = &release.container else { return "down".into() };
-        if !engine_answers {
-            return UNKNOWN.into();
-        }
-        match self.rooms().engine.inspect(container).await {
-            Ok(Some(state)) if state.running => "live".into(),
-            Ok(Some(state)) if state.restarting => "crashing".into(),
-            Ok(_) => "down".into(),
-            Err(_) => UNKNOWN.into(),
-        }
-    }
-
     pub(super) fn url_of(&self, app: &App) -> String {
         self.rooms().settings.app_url(&app.name, self.rooms().http_port)
     }
 
     fn git_url(&self, name: &AppName) -> String {
         self.facts.git_url(&self.rooms().settings.public_host(), name)
-    }
-}
-
-/// Nothing is asked of a one-off, so nobody needs to know where it is.
-fn one_off_row(container: ContainerSummary, state: &ContainerState) -> ProcessRow {
-    ProcessRow {
-        process: container.process_name(),
-        release: container.version,
-        state: if state.running { "running" } else { "ended" }.into(),
-        since: state.started_at,
-        container: container.id,
-        address: NO_ADDRESS.into(),
-        restarts: 0,
-    }
-}
-
-fn process_state(running: bool, restarting: bool, release: &Release) -> String {
-    match (running, restarting) {
-        (_, true) => "crashing".into(),
-        (true, false) => release.state.to_string(),
-        (false, false) => "down".into(),
     }
 }

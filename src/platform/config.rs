@@ -32,6 +32,7 @@ impl Platform {
         &self,
         permit: &Permit,
         assignments: Vec<Assignment>,
+        is_quiet: bool,
         mut input: Input,
         cancelled: CancellationToken,
     ) -> Result<Reply> {
@@ -57,10 +58,10 @@ impl Platform {
             }
             pairs.push((name, Secret::new(value)));
         }
-        Ok(self.release_words(permit, Change::Config(ConfigChange::Set(pairs)), cancelled))
+        Ok(self.release_words(permit, Change::Config { change: ConfigChange::Set(pairs), is_quiet }, cancelled))
     }
 
-    pub(super) fn unset_config(&self, permit: &Permit, names: Vec<ConfigName>, cancelled: CancellationToken) -> Reply {
-        self.release_words(permit, Change::Config(ConfigChange::Unset(names)), cancelled)
+    pub(super) fn unset_config(&self, permit: &Permit, names: Vec<ConfigName>, is_quiet: bool, cancelled: CancellationToken) -> Reply {
+        self.release_words(permit, Change::Config { change: ConfigChange::Unset(names), is_quiet }, cancelled)
     }
 }

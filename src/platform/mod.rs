@@ -10,6 +10,7 @@ mod keys;
 mod logs;
 mod order;
 mod permit;
+mod processes;
 mod registries;
 mod releases;
 mod run;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::command::{Call, Command, Reply, Selection, Since};
-use crate::deploy::{Deployer, Parcel, Rooms};
+use crate::deploy::{Alteration, Deployer, Parcel, Rooms};
 use crate::engine::Console;
 use crate::error::Result;
 use crate::model::limits::LOG_TAILS_AT_ONCE;
@@ -98,6 +99,13 @@ impl Platform {
             Command::AppsSet { options, .. } => self.set_app(&permit, &options).await,
             Command::AppsDestroy { confirm, .. } => self.destroy_app(&permit, confirm.as_ref()).await,
             Command::Ps { .. } => self.processes(&permit).await,
+            Command::PsScale { scalings, .. } if scalings.is_empty() => self.formation(&permit).await,
+            Command::PsScale { scalings, .. } => Ok(self.alter(&permit, Alteration::Scale(scalings), cancelled)),
+            Command::PsRestart { process, .. } => Ok(self.alter(&permit, Alteration::Restart(process), cancelled)),
+            Command::PsStop { .. } => Ok(self.alter(&permit, Alteration::Stop, cancelled)),
+            Command::PsStart { .. } => Ok(self.alter(&permit, Alteration::Start, cancelled)),
+            Command::Limits { .. } => Ok(Self::limits(&permit)),
+            Command::LimitsSet { limits, .. } => Ok(self.set_limits(&permit, limits, cancelled)),
             Command::Logs { follow, lines, process, source, since, .. } => {
                 let selection = Selection { process, source, since: since.map(Since::moment) };
                 self.logs(&permit, follow, lines as usize, selection, cancelled).await
@@ -111,8 +119,8 @@ impl Platform {
             }
             Command::Config { show, .. } => self.list_config(&permit, show).await,
             Command::ConfigGet { name, .. } => self.get_config(&permit, &name).await,
-            Command::ConfigSet { assignments, .. } => self.set_config(&permit, assignments, input, cancelled).await,
-            Command::ConfigUnset { names, .. } => Ok(self.unset_config(&permit, names, cancelled)),
+            Command::ConfigSet { assignments, no_restart, .. } => self.set_config(&permit, assignments, no_restart, input, cancelled).await,
+            Command::ConfigUnset { names, no_restart, .. } => Ok(self.unset_config(&permit, names, no_restart, cancelled)),
             Command::Releases { lines, .. } => self.list_releases(&permit, lines as usize).await,
             Command::Rollback { version, .. } => Ok(self.roll_back(&permit, version, cancelled)),
             Command::Rebuild { no_cache, .. } => Ok(self.rebuild(&permit, no_cache, cancelled)),

@@ -11,7 +11,8 @@ use super::column::Address;
 use crate::error::{Error, Result};
 use crate::model::{AppId, AppName, Stamp, Version};
 
-const COLUMNS: &str = "id, name, created_at, created_by, deploy_branch, subnet, current_version, last_version";
+const COLUMNS: &str = "id, name, created_at, created_by, deploy_branch, subnet, current_version, last_version, is_stopped, memory_bytes, \
+                       cpu_millis, overlaps, health_path, health_seconds";
 
 /// One app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,18 @@ pub struct App {
     pub current_version: Option<Version>,
     /// The last number given to a release, also to a failed one.
     pub last_version: Option<Version>,
+    /// `ps:stop` was said, and nothing has started it since.
+    pub is_stopped: bool,
+    /// What one container may use, memory and swap together; `None`: no limit.
+    pub memory_bytes: Option<u64>,
+    /// Thousandths of a processor that one container may use; `None`: no limit.
+    pub cpu_millis: Option<u32>,
+    /// Its releases run beside each other for a moment although they share storage.
+    pub overlaps: bool,
+    /// What is asked to see whether a release is ready; `None`: `/`.
+    pub health_path: Option<String>,
+    /// How long that is asked for; `None`: as the server is set.
+    pub health_seconds: Option<u32>,
 }
 
 // === impl Store ===
@@ -86,7 +99,7 @@ impl Store {
 
     /// Takes the next address of the app's network as an offset from its base, round-robin within `usable`.
     ///
-    /// Skips what a starting, live or draining release holds; going round makes a stale route miss instead of hitting a
+    /// Skips what a process of a starting, live or draining release holds; going round makes a stale route miss instead of hitting a
     /// newer container. All taken is [`Kind::Unavailable`](crate::error::Kind::Unavailable).
     pub async fn take_address(&self, id: AppId, usable: Range<u32>) -> Result<u32> {
         self.write(move |conn, _| take_address(conn, &id, &usable)).await
@@ -126,6 +139,12 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<App> {
         subnet: row.get("subnet")?,
         current_version: row.get("current_version")?,
         last_version: row.get("last_version").map(|version: Version| (version.0 > 0).then_some(version))?,
+        is_stopped: row.get("is_stopped")?,
+        memory_bytes: row.get::<_, Option<i64>>("memory_bytes")?.and_then(|bytes| u64::try_from(bytes).ok()),
+        cpu_millis: row.get("cpu_millis")?,
+        overlaps: row.get("overlaps")?,
+        health_path: row.get("health_path")?,
+        health_seconds: row.get("health_seconds")?,
     })
 }
 
@@ -146,9 +165,7 @@ fn take_address(conn: &Connection, id: &AppId, usable: &Range<u32>) -> Result<u3
 }
 
 fn held_offsets(conn: &Connection, id: &AppId, base: Ipv4Addr) -> Result<BTreeSet<u32>> {
-    let mut query = conn.prepare_cached(
-        "SELECT address FROM releases WHERE app = ?1 AND state IN ('starting', 'live', 'draining') AND address IS NOT NULL",
-    )?;
+    let mut query = conn.prepare_cached("SELECT address FROM processes WHERE app = ?1 AND address IS NOT NULL")?;
     let offset = |row: &Row<'_>| row.get(0).map(|address: Address| u32::from(address.0).wrapping_sub(u32::from(base)));
     Ok(query.query_map([id], offset)?.collect::<rusqlite::Result<_>>()?)
 }

@@ -9,12 +9,14 @@ mod file;
 mod host_ports;
 mod images;
 mod keys;
+mod processes;
 mod registries;
 mod releases;
 mod schema;
 mod scopes;
 mod seal;
 mod snapshot;
+mod storage;
 mod switch;
 mod tokens;
 
@@ -34,6 +36,7 @@ pub use apps::App;
 pub use config::ConfigValues;
 pub use deploys::{Deploy, DeployId, NewDeploy};
 pub use keys::{Admission, Key, NewKey};
+pub use processes::{AppSetting, Process, ProcessChange, ProcessId};
 pub use registries::Registry;
 pub use releases::{NewRelease, Release};
 pub use snapshot::Snapshot;
@@ -66,6 +69,9 @@ impl Store {
     /// [`Kind::Setup`](crate::error::Kind::Setup) that name the path; nothing is mended or replaced.
     pub fn open(data_dir: &Path) -> Result<Store> {
         let connection = file::open(data_dir, schema::MIGRATIONS)?;
+        let takeover = connection.unchecked_transaction()?;
+        processes::adopt_from_older(&takeover)?;
+        takeover.commit()?;
         let sealer = Sealer::open(data_dir, &connection)?;
         let instance = schema::meta(&connection, "instance")?.ok_or_else(|| {
             let path = data_dir.join(file::NAME);

@@ -1,17 +1,16 @@
 //! Releases: numbered, begun, placed, failed and listed; `switch` makes them live.
 
-use std::net::Ipv4Addr;
-
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::Store;
-use super::column::{Address, kind_columns, kind_of};
+use super::column::{kind_columns, kind_of};
 use super::config::{ConfigValues, open_snapshot, seal_snapshot};
+use super::processes::forget_all;
 use crate::error::{Error, Result};
-use crate::model::{AppId, CommitId, ContainerId, ImageId, ReleaseKind, ReleaseState, Revision, Stamp, Version};
+use crate::model::{AppId, CommitId, ImageId, ProcessTable, ReleaseKind, ReleaseState, Revision, Stamp, Version};
 
 const COLUMNS: &str = "app, version, kind, newer_kind, state, commit_id, is_recorded, image_id, image_tag, by, description, created_at, live_at, \
-                       retired_at, reason, container_id, address, port";
+                       retired_at, reason, port, process_table";
 
 /// One release; rows are never deleted while their app is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +31,10 @@ pub struct Release {
     pub retired_at: Option<Stamp>,
     /// Why it failed.
     pub reason: Option<String>,
-    /// Its last container; stays as history when the release is over.
-    pub container: Option<ContainerId>,
-    pub address: Option<Ipv4Addr>,
+    /// Where its web processes listen.
     pub port: Option<u16>,
+    /// What it can run.
+    pub process_table: ProcessTable,
 }
 
 // === impl Release ===
@@ -58,6 +57,8 @@ pub struct NewRelease {
     pub by: String,
     pub description: String,
     pub config: ConfigValues,
+    pub port: u16,
+    pub process_table: ProcessTable,
 }
 
 // === impl Store ===
@@ -73,8 +74,9 @@ impl Store {
             let commit = new.revision.map(|revision| revision.commit);
             conn.execute(
                 "INSERT INTO releases
-                 (app, version, kind, newer_kind, state, commit_id, is_recorded, image_id, image_tag, by, description, created_at, sealed_config)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                 (app, version, kind, newer_kind, state, commit_id, is_recorded, image_id, image_tag, by, description, created_at, sealed_config,
+                  port, process_table)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
                 params![
                     app,
                     version,
@@ -88,7 +90,9 @@ impl Store {
                     new.by,
                     new.description,
                     Stamp::now(),
-                    config
+                    config,
+                    new.port,
+                    table_column(&new.process_table)
                 ],
             )?;
             release(conn, &app, version)
@@ -96,32 +100,27 @@ impl Store {
         .await
     }
 
-    /// Commits where the release's container will answer: before the container is made with that address.
-    pub async fn set_address(&self, app: AppId, version: Version, address: Ipv4Addr, port: u16) -> Result<()> {
+    /// Corrects the port that a starting release was begun with: its processes listen on another one.
+    pub async fn set_port(&self, app: AppId, version: Version, port: u16) -> Result<()> {
         self.write(move |conn, _| {
-            let change = "UPDATE releases SET address = ?3, port = ?4 WHERE app = ?1 AND version = ?2";
-            change_in_motion(conn, &app, version, change, params![app, version, Address(address), port])
+            let state = release(conn, &app, version)?.state;
+            if matches!(state, ReleaseState::Retired | ReleaseState::Failed) {
+                return Err(is_already(version, state));
+            }
+            conn.execute("UPDATE releases SET port = ?3 WHERE app = ?1 AND version = ?2", params![app, version, port])?;
+            Ok(())
         })
         .await
     }
 
-    /// Commits the release's container: after it is made, before it starts; also when it is made anew.
-    pub async fn set_container(&self, app: AppId, version: Version, container: ContainerId) -> Result<()> {
-        self.write(move |conn, _| {
-            let change = "UPDATE releases SET container_id = ?3 WHERE app = ?1 AND version = ?2";
-            change_in_motion(conn, &app, version, change, params![app, version, container])
-        })
-        .await
-    }
-
-    /// Marks a starting release as failed; doing it twice is the same.
+    /// Marks a starting release, whose containers are gone, as failed; doing it twice is the same.
     pub async fn fail_release(&self, app: AppId, version: Version, reason: String) -> Result<()> {
         self.write(move |conn, _| match release(conn, &app, version)?.state {
             ReleaseState::Failed => Ok(()),
             ReleaseState::Starting => {
                 let change = "UPDATE releases SET state = ?3, reason = ?4 WHERE app = ?1 AND version = ?2";
                 conn.execute(change, params![app, version, ReleaseState::Failed, reason])?;
-                Ok(())
+                forget_all(conn, &app, version)
             }
             state => Err(is_already(version, state)),
         })
@@ -188,13 +187,14 @@ fn next_version(conn: &Connection, app: &AppId) -> Result<Version> {
     conn.query_row(next, [app], |row| row.get(0)).optional()?.ok_or_else(super::apps::gone)
 }
 
-fn change_in_motion(conn: &Connection, app: &AppId, version: Version, change: &str, params: impl Params) -> Result<()> {
-    let state = release(conn, app, version)?.state;
-    if matches!(state, ReleaseState::Retired | ReleaseState::Failed) {
-        return Err(is_already(version, state));
-    }
-    conn.execute(change, params)?;
-    Ok(())
+/// What most releases can run is not written down: the mini of before made them so.
+fn table_column(table: &ProcessTable) -> Option<String> {
+    (*table != ProcessTable::default()).then(|| serde_json::to_string(table).expect("a process table is plain JSON"))
+}
+
+fn table_of(row: &Row<'_>) -> rusqlite::Result<ProcessTable> {
+    let Some(text) = row.get::<_, Option<String>>("process_table")? else { return Ok(ProcessTable::default()) };
+    serde_json::from_str(&text).map_err(|err| rusqlite::types::FromSqlError::Other(err.into()).into())
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Release> {
@@ -213,9 +213,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Release> {
         live_at: row.get("live_at")?,
         retired_at: row.get("retired_at")?,
         reason: row.get("reason")?,
-        container: row.get("container_id")?,
-        address: row.get::<_, Option<Address>>("address")?.map(|address| address.0),
         port: row.get("port")?,
+        process_table: table_of(row)?,
     })
 }
 
@@ -243,16 +242,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_release_carries_its_place_and_its_config() {
+    async fn a_release_carries_its_port_its_process_table_and_its_config() {
         let (_dir, store, app) = with_app().await;
-        let version = store.begin_release(app.id.clone(), new_release('a', &[("A", "ä\n1")])).await.unwrap().version;
+        let table = ProcessTable::new([("worker".parse().unwrap(), Some(vec!["work".into()]))].into(), None);
+        let new = NewRelease { process_table: table.clone(), ..new_release('a', &[("A", "ä\n1")]) };
+        let version = store.begin_release(app.id.clone(), new).await.unwrap().version;
 
-        store.set_address(app.id.clone(), version, Ipv4Addr::new(10, 9, 0, 66), 3000).await.unwrap();
-        store.set_container(app.id.clone(), version, container('c')).await.unwrap();
+        store.set_port(app.id.clone(), version, 3000).await.unwrap();
 
         let release = store.release(app.id.clone(), version).await.unwrap();
-        assert_eq!((release.address, release.port), (Some(Ipv4Addr::new(10, 9, 0, 66)), Some(3000)));
-        assert_eq!((release.container, release.revision), (Some(container('c')), Some(Revision::pushed(commit()))));
+        assert_eq!((release.port, release.process_table), (Some(3000), table));
+        assert_eq!(release.revision, Some(Revision::pushed(commit())));
         assert_eq!(store.release_config(app.id.clone(), version).await.unwrap(), config(&[("A", "ä\n1")]));
         assert!(store.config(app.id).await.unwrap().is_empty(), "it is not the app's before the switch");
     }
@@ -273,12 +273,14 @@ mod tests {
     async fn a_failed_release_takes_no_further_step() {
         let (_dir, store, app) = with_app().await;
         let version = placed(&store, &app, [10, 9, 0, 66]).await.version;
+        let process = store.processes(app.id.clone()).await.unwrap().remove(0);
 
         store.fail_release(app.id.clone(), version, "first".into()).await.unwrap();
         store.fail_release(app.id.clone(), version, "second".into()).await.unwrap();
 
         assert_eq!(store.release(app.id.clone(), version).await.unwrap().reason.as_deref(), Some("first"));
-        assert_eq!(store.set_container(app.id.clone(), version, container('c')).await.unwrap_err().kind(), Kind::Busy);
+        assert_eq!(store.set_container(process.id, container('c')).await.unwrap_err().kind(), Kind::Busy);
+        assert_eq!(store.set_port(app.id.clone(), version, 3000).await.unwrap_err().kind(), Kind::Busy);
         assert!(store.retire(app.id.clone(), version).await.is_err());
         assert!(store.unfinished_releases().await.unwrap().is_empty());
     }

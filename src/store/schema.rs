@@ -24,8 +24,11 @@ pub(super) struct Migration {
     pub min_reader: u32,
 }
 
-pub(super) const MIGRATIONS: &[Migration] =
-    &[Migration { sql: include_str!("schema_1.sql"), min_reader: 1 }, Migration { sql: include_str!("schema_2.sql"), min_reader: 1 }];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { sql: include_str!("schema_1.sql"), min_reader: 1 },
+    Migration { sql: include_str!("schema_2.sql"), min_reader: 1 },
+    Migration { sql: include_str!("schema_3.sql"), min_reader: 1 },
+];
 
 /// Fills the empty database behind `conn`: a new identity, then every step.
 pub(super) fn create(conn: &Connection, steps: &[Migration]) -> Result<()> {

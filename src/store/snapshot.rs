@@ -37,6 +37,7 @@ impl Store {
     pub async fn forget_engine(&self, as_new: bool) -> Result<()> {
         self.write(move |conn, _| {
             conn.execute("UPDATE releases SET container_id = NULL, address = NULL", [])?;
+            conn.execute("DELETE FROM processes", [])?;
             if as_new { set_meta(conn, "instance", InstanceId::random().as_str()) } else { Ok(()) }
         })
         .await
@@ -139,12 +140,13 @@ mod tests {
         let (dir, store, app) = with_app().await;
         store.set_subnet(app.id.clone(), "10.9.0.64/26".into()).await.unwrap();
         let version = placed(&store, &app, [10, 9, 0, 66]).await.version;
-        store.set_container(app.id.clone(), version, container('c')).await.unwrap();
+        let process = store.processes(app.id.clone()).await.unwrap().remove(0);
+        store.set_container(process.id, container('c')).await.unwrap();
         let before = store.instance().clone();
 
         store.forget_engine(false).await.unwrap();
-        let release = store.release(app.id, version).await.unwrap();
-        assert_eq!((release.container, release.address, release.port), (None, None, Some(5000)));
+        assert_eq!(store.release(app.id.clone(), version).await.unwrap().port, Some(5000));
+        assert!(store.processes(app.id).await.unwrap().is_empty());
         assert_eq!(Store::open(dir.path()).unwrap().instance(), &before);
 
         store.forget_engine(true).await.unwrap();

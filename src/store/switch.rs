@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::Store;
 use super::config::{self, open_snapshot};
 use super::deploys::{self, DeployId};
+use super::processes;
 use super::releases::{is_already, release};
 use super::seal::Sealer;
 use crate::error::Result;
@@ -30,6 +31,7 @@ impl Store {
                 return Err(is_already(version, state));
             }
             let previous = drain_live(conn, &app)?;
+            processes::serve_all(conn, &app, version)?;
             let live = "UPDATE releases SET state = ?3, live_at = ?4 WHERE app = ?1 AND version = ?2";
             conn.execute(live, params![app, version, ReleaseState::Live, Stamp::now()])?;
             let current = "UPDATE apps SET current_version = ?2, deploy_branch = coalesce(deploy_branch, ?3) WHERE id = ?1";
@@ -50,7 +52,7 @@ impl Store {
             ReleaseState::Draining => {
                 let change = "UPDATE releases SET state = ?3, retired_at = ?4 WHERE app = ?1 AND version = ?2";
                 conn.execute(change, params![app, version, ReleaseState::Retired, Stamp::now()])?;
-                Ok(())
+                processes::forget_all(conn, &app, version)
             }
             state => Err(is_already(version, state)),
         })

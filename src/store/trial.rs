@@ -8,7 +8,9 @@ use tempfile::TempDir;
 
 use super::{App, ConfigValues, GoLive, NewDeploy, NewKey, NewRelease, Release, Store};
 use crate::error::{Error, Kind};
-use crate::model::{CommitId, ContainerId, ImageId, PublicKey, ReleaseKind, Revision, Role, Scope, Secret, Version};
+use crate::model::{
+    CommitId, ContainerId, ImageId, ProcessTable, ProcessType, PublicKey, ReleaseKind, Revision, Role, Scope, Secret, Version,
+};
 
 pub(super) const CANARY: &str = "canary-5b1f7c";
 
@@ -51,6 +53,8 @@ pub(super) fn new_release(digit: char, pairs: &[(&str, &str)]) -> NewRelease {
         by: "anna".into(),
         description: "Deploy 8e6f2c1".into(),
         config: config(pairs),
+        port: 5000,
+        process_table: ProcessTable::default(),
     }
 }
 
@@ -68,7 +72,8 @@ pub(super) async fn live(store: &Store, app: &App, digit: char, pairs: &[(&str, 
 /// Begins a release with an address.
 pub(super) async fn placed(store: &Store, app: &App, address: [u8; 4]) -> Release {
     let version = store.begin_release(app.id.clone(), new_release('a', &[])).await.unwrap().version;
-    store.set_address(app.id.clone(), version, Ipv4Addr::from(address), 5000).await.unwrap();
+    let process = store.begin_process(app.id.clone(), version, ProcessType::web(), 1).await.unwrap();
+    store.place_process(process.id, Ipv4Addr::from(address)).await.unwrap();
     store.release(app.id.clone(), version).await.unwrap()
 }
 

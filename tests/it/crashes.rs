@@ -324,7 +324,7 @@ fn a_process_that_dies_is_started_again_and_its_death_is_told() {
     signal(pid, "KILL");
 
     eventually("the death in the log", || {
-        mini.local(&["logs", "blog"]).ok().stdout.contains("web.1 of v1 died (exit code 137)").then_some(())
+        mini.local(&["logs", "blog"]).ok().stdout.contains("web.1 of v1 crashed (exit code 137)").then_some(())
     });
     eventually("the restart", || (Docker::inspect(&container[0], "{{.State.Running}} {{.RestartCount}}") == "true 1").then_some(()));
     let rows: serde_json::Value = serde_json::from_str(&mini.local(&["ps", "blog", "--json"]).ok().stdout).unwrap();

@@ -127,7 +127,7 @@ fn a_follower_stays_over_a_crash_and_sees_each_line_once() {
     eventually("the app to be back", || (mini.get("blog", "/").status == 200).then_some(()));
     say(&mini, "after");
     reader.until("v1 said after");
-    reader.until("web.1 of v1 died (exit code");
+    reader.until("web.1 of v1 crashed (exit code");
 
     assert_eq!(count(&reader.seen, "v1 said before"), 1, "{:#?}", reader.seen);
     assert_eq!(count(&reader.seen, "v1 starts"), 2, "{:#?}", reader.seen);

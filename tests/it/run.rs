@@ -170,7 +170,7 @@ fn a_program_ends_with_its_caller() {
         eventually("the program to run", || is_running(mark).then_some(()));
     }
     let shown = rows(&mini);
-    assert_eq!(shown[0], ("web.1".into(), "live".into()));
+    assert_eq!(shown[0], ("web.1".into(), "running".into()));
     assert_eq!(shown.iter().filter(|(name, state)| name.starts_with("run.") && state == "running").count(), 3, "{shown:?}");
 
     for mut caller in callers {

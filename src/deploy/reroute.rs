@@ -1,0 +1,127 @@
+//! What answers an app's requests: a pure function of its rows and of which of its processes are ready.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Deployer;
+use crate::error::Result;
+use crate::model::{AppId, ContainerId, ProcessState, ProcessType, Version};
+use crate::route::{Drained, Release as Route};
+use crate::store::{App, Process, Release};
+
+/// What the routes are made of besides the rows.
+#[derive(Default)]
+pub(super) struct Routing {
+    /// Routes are made one at a time: two readers of the rows might publish in the wrong order.
+    turn: tokio::sync::Mutex<()>,
+    /// When each route of a release has answered its last request; a release has one for each change of its processes.
+    drains: Mutex<HashMap<(AppId, Version), Vec<Drained>>>,
+    /// Containers of serving processes that are not ready: they died, or came back and have not answered yet.
+    unready: Mutex<HashSet<ContainerId>>,
+}
+
+// === impl Routing ===
+
+impl Routing {
+    /// Notes that a container is not ready; tells whether that is new.
+    pub fn fell(&self, container: &ContainerId) -> bool {
+        self.unready().insert(container.clone())
+    }
+
+    /// Notes that a container is ready, or gone for good.
+    pub fn rose(&self, container: &ContainerId) {
+        self.unready().remove(container);
+    }
+
+    pub fn is_ready(&self, container: &ContainerId) -> bool {
+        !self.unready().contains(container)
+    }
+
+    fn unready(&self) -> MutexGuard<'_, HashSet<ContainerId>> {
+        self.unready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_drain(&self, app: &AppId, version: Version, drained: Drained) {
+        let mut drains = self.drains.lock().unwrap_or_else(PoisonError::into_inner);
+        drains.retain(|_, waits| {
+            waits.retain(|wait| !wait.is_drained());
+            !waits.is_empty()
+        });
+        drains.entry((app.clone(), version)).or_default().push(drained);
+    }
+
+    fn drains(&self, app: &AppId, version: Version) -> Vec<Drained> {
+        let drains = self.drains.lock().unwrap_or_else(PoisonError::into_inner);
+        drains.get(&(app.clone(), version)).cloned().unwrap_or_default()
+    }
+}
+
+impl Deployer {
+    /// Lets an app's requests be answered by what its rows say serves and is ready.
+    pub(super) async fn reroute(&self, app: &AppId) -> Result<()> {
+        let _one_at_a_time = self.inner.routing.turn.lock().await;
+        let (store, routes) = (&self.rooms().store, &self.rooms().routes);
+        let app = store.app(app.clone()).await?;
+        routes.add_app(app.name.clone(), app.id.clone());
+        let Some(version) = app.current_version else { return Ok(()) };
+        let release = store.release(app.id.clone(), version).await?;
+        let reason = self.why_down(&app, &release).await?;
+        if let Some(reason) = reason {
+            routes.set_down(&app.id, reason);
+            drop(routes.hold(&app.id));
+            return Ok(());
+        }
+        let rows = store.processes_of(app.id.clone(), version).await?;
+        let upstreams = self.upstreams(&release, &rows);
+        if upstreams.is_empty() {
+            drop(routes.hold(&app.id));
+        } else if routes.version(&app.id) != Some(version) || routes.upstreams(&app.id) != upstreams {
+            let (route, drained) = Route::new(app.name.clone(), app.id.clone(), version, upstreams);
+            self.inner.routing.note_drain(&app.id, version, drained);
+            drop(routes.switch(&app.id, route));
+        }
+        routes.set_up(&app.id);
+        Ok(())
+    }
+
+    /// Waits until what took requests of a release before now has answered them; the deadline leaves what is left to be cut.
+    pub(super) async fn wait_drained(&self, app: &App, version: Version, deadline: Duration) {
+        self.wait_all(self.inner.routing.drains(&app.id, version), deadline).await;
+    }
+
+    /// Publishes a change of a live release's processes and returns what drains with it: to be waited for with [`Self::wait_all`].
+    pub(super) async fn reroute_and_drain(&self, app: &App, version: Version) -> Result<Vec<Drained>> {
+        let before = self.inner.routing.drains(&app.id, version);
+        self.reroute(&app.id).await?;
+        Ok(before)
+    }
+
+    pub(super) async fn wait_all(&self, drains: Vec<Drained>, deadline: Duration) {
+        let all = async {
+            for drained in &drains {
+                drained.wait().await;
+            }
+        };
+        let _ = tokio::time::timeout(deadline, all).await;
+    }
+
+    async fn why_down(&self, app: &App, release: &Release) -> Result<Option<&'static str>> {
+        if app.is_stopped {
+            return Ok(Some("it was stopped"));
+        }
+        let web = ProcessType::web();
+        let has_web = release.process_table.has(&web) && self.rooms().store.formation(app.id.clone()).await?.quantity(&web) > 0;
+        Ok((!has_web).then_some("it runs no web process"))
+    }
+
+    fn upstreams(&self, release: &Release, rows: &[Process]) -> Vec<SocketAddr> {
+        let answers = |row: &&Process| {
+            let is_ready = row.container.as_ref().is_some_and(|container| self.inner.routing.is_ready(container));
+            row.state == ProcessState::Serving && row.kind.is_web() && is_ready
+        };
+        let ready = rows.iter().filter(answers);
+        ready.filter_map(|row| Some(SocketAddr::from((row.address?, release.port?)))).collect()
+    }
+}
