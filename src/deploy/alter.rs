@@ -11,7 +11,7 @@ use super::turns::Attempt;
 use super::way::{Way, process_names};
 use super::{Deployer, Talk};
 use crate::command::Scaling;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::limits::MAX_PROCESSES;
 use crate::model::{AppId, Formation, ProcessName, ProcessState, ProcessType};
 use crate::store::{App, AppSetting, Process, ProcessChange, Release};
@@ -46,7 +46,9 @@ impl Deployer {
             Ok(outcome) => self.note(app, "release", &format!("{outcome} ({by})")).await,
             Err(err) => {
                 tracing::info!(app.id = %app, %by, ?err, "a change of processes was not made");
-                self.say_what_serves(app, talk).await;
+                if matches!(err.kind(), Kind::Failed | Kind::Unavailable) {
+                    self.say_what_serves(app, talk).await;
+                }
             }
         }
         altered

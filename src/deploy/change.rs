@@ -131,7 +131,7 @@ impl Deployer {
             return Ok(None);
         };
         if is_quiet || self.present(&app.id).await?.is_stopped {
-            store.replace_config(app.id.clone(), config).await?;
+            store.save_config(app.id.clone(), config).await?;
             let when = if is_quiet { "the next release or `ps:restart` has it" } else { "it is stopped, and `ps:start` has it" };
             talk.step(format!("Saved for `{}`: {when}", app.name));
             return Ok(None);

@@ -19,6 +19,7 @@ mod journal;
 mod lost;
 mod names;
 mod oneoff;
+mod phase;
 mod place;
 mod prove;
 mod push;

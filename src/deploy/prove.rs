@@ -88,10 +88,11 @@ impl Deployer {
         let formation = self.rooms().store.formation(recipe.app.id.clone()).await?;
         let proven = to_prove(recipe.process_table.wanted(&formation));
         self.make_way(&recipe.app, &proven, way, talk).await?;
-        say_start(talk, &proven, way.beside());
-        talk.stage(Stage::Starting);
         self.rooms().store.advance(recipe.deploy, Stage::Starting).await?;
         let plan = Blueprint { app: recipe.app.clone(), release: release.clone(), config: recipe.config.clone() };
+        self.run_release_command(&plan, talk, attempt).await?;
+        say_start(talk, &proven, way.beside());
+        talk.stage(Stage::Starting);
         let processes = self.start_processes(&plan, &proven).await?;
         self.reach(recipe.deploy, Stage::Probing, talk).await?;
         self.prove_processes(&plan, &processes, talk, attempt.token()).await?;

@@ -40,6 +40,9 @@ impl ProcessTable {
     /// Returns the program and arguments of a type; `None` is the image's own command.
     #[must_use]
     pub fn command(&self, kind: &ProcessType) -> Option<&[String]> {
+        if *kind == ProcessType::release() {
+            return self.release_command();
+        }
         self.processes.get(kind)?.as_deref()
     }
 

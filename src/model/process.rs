@@ -32,6 +32,12 @@ impl ProcessType {
         ProcessType("web".to_owned())
     }
 
+    /// Returns the type of what runs once before a release goes live.
+    #[must_use]
+    pub fn release() -> Self {
+        ProcessType("release".to_owned())
+    }
+
     /// Whether processes of this type answer requests.
     #[must_use]
     pub fn is_web(&self) -> bool {

@@ -41,6 +41,15 @@ impl Store {
         })
         .await
     }
+
+    /// Saves config for an app's next release, whatever is live; until then it is not what runs.
+    pub async fn save_config(&self, app: AppId, values: ConfigValues) -> Result<()> {
+        self.write(move |conn, sealer| {
+            super::apps::app(conn, &app)?;
+            replace(conn, sealer, &app, &values)
+        })
+        .await
+    }
 }
 
 /// Replaces all rows of an app's config within a transaction.

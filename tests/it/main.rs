@@ -21,6 +21,7 @@ mod isolation;
 mod keys;
 mod limits;
 mod logs;
+mod processes;
 mod pushes;
 mod races;
 mod refusals;

@@ -192,7 +192,9 @@ fn is_attached(words: &str) -> bool {
 }
 
 fn changes(words: &str) -> bool {
-    let verbs = [":set", " set", ":unset", "rollback", "rebuild", "create", "destroy", "run", "enter", "exec"];
+    let verbs = [
+        ":set", " set", ":unset", "rollback", "rebuild", "create", "destroy", "run", "enter", "exec", "scale", "restart", ":start", ":stop",
+    ];
     verbs.iter().any(|verb| words.contains(verb))
 }
 

@@ -43,6 +43,11 @@ impl Docker {
         lines(&[&["exec", id], words].concat())
     }
 
+    /// `docker kill ID`
+    pub fn kill(id: &str) {
+        lines(&["kill", id]);
+    }
+
     /// `docker inspect -f FORMAT ID`
     pub fn inspect(id: &str, format: &str) -> String {
         lines(&["inspect", "-f", format, id]).join("\n")
