@@ -47,7 +47,9 @@ impl<'a> Errand<'a> {
             match self.send(shared, &seat).await {
                 Ok((answer, link)) => return Attempt::Answer(answer, link, seat),
                 Err(failure) if self.request.is_some() => {
-                    seat.refused();
+                    if failure.is_of_upstream() {
+                        seat.refused();
+                    }
                     tracing::debug!(app.name = %lease.app(), upstream = %seat.address(), error = %failure, "passed over");
                     refusal = Some(failure);
                     // Upstreams that say nothing cost their whole time each.

@@ -13,14 +13,14 @@ use hyper::{Request, Response, StatusCode, Version};
 use super::answer::AnswerBody;
 use super::attempt::{Attempt, Errand};
 use super::headers;
-use super::hold::{End, Hold};
+use super::hold::{Hold, Lack};
 use super::pages::{self, Reader};
 use super::rules::{self, Plan, Verdict};
 use super::upload::{UploadBody, UploadWatch};
 use super::upstream::{Failure, Link};
 use super::{Client, Shared, api, tunnel};
 use crate::model::AppName;
-use crate::route::{Lease, Seat, Target};
+use crate::route::{HostName, Lease, Seat, Target};
 
 /// Answers one request.
 pub(super) async fn answer(shared: Arc<Shared>, client: Arc<Client>, request: Request<Incoming>) -> Response<AnswerBody> {
@@ -67,38 +67,37 @@ async fn forward(
     let mut errand = Errand::new(head, body, upload.as_deref(), plan.is_repeatable);
     let (mut hold, mut refusal) = (Hold::default(), None);
     loop {
-        match target {
+        let lack = match target {
             Target::Upstream(lease) => match errand.attempt(shared, &lease).await {
                 Attempt::Answer(answer, link, seat) => return deliver(shared, seat, answer, link, upgrade, reader),
                 Attempt::Failed(failure) => return failed(reader, &lease, upload.as_deref(), &failure),
                 Attempt::Refused(failure) => {
                     refusal = failure.or(refusal);
-                    let (app, counters, room) = (lease.app().clone(), Arc::clone(lease.counters()), Arc::clone(lease.waiting_room()));
-                    // Who waits holds no lease: the release may be replaced and drained meanwhile.
-                    drop(lease);
-                    if let Err(end) = hold.wait_for_upstream(shared, &room).await {
-                        counters.failed();
-                        return refused(reader, &app, refusal.as_ref(), end);
-                    }
+                    Lack::connection(&lease)
                 }
             },
-            Target::Held { app, counters, waiting_room } => {
-                if let Err(end) = hold.wait(shared, &waiting_room).await {
-                    counters.failed();
-                    return pages::held(reader, &app, end);
-                }
-            }
-            Target::Down { app, reason, counters } => {
-                counters.failed();
-                return pages::down(reader, &app, &reason);
-            }
-            Target::NoRelease { app, counters } => {
-                counters.failed();
-                return pages::down(reader, &app, "nothing was deployed yet");
-            }
-            Target::Api | Target::None => return pages::unknown_host(reader, &plan.host),
+            Target::Held { app, counters, waiting_room } => Lack::release(app, counters, waiting_room),
+            closed => return nobody(reader, &plan.host, closed),
+        };
+        if let Err(end) = hold.wait(shared, &lack).await {
+            return lack.page(reader, refusal.as_ref(), end);
         }
         target = shared.routes.lookup(&plan.host);
+    }
+}
+
+/// The page where a host has nothing to wait for.
+fn nobody(reader: Reader, host: &HostName, target: Target) -> Response<AnswerBody> {
+    match target {
+        Target::Down { app, reason, counters } => {
+            counters.failed();
+            pages::down(reader, &app, &reason)
+        }
+        Target::NoRelease { app, counters } => {
+            counters.failed();
+            pages::down(reader, &app, "nothing was deployed yet")
+        }
+        Target::Upstream(_) | Target::Held { .. } | Target::Api | Target::None => pages::unknown_host(reader, host),
     }
 }
 
@@ -118,16 +117,6 @@ fn failed(reader: Reader, lease: &Lease, upload: Option<&UploadWatch>, failure: 
     lease.counters().failed();
     tracing::debug!(app.name = %lease.app(), release.version = %lease.version(), error = %failure, "no answer");
     failure_page(reader, lease.app(), failure)
-}
-
-/// The page after a wait for upstreams of which none took a connection.
-fn refused(reader: Reader, app: &AppName, refusal: Option<&Failure>, end: End) -> Response<AnswerBody> {
-    tracing::debug!(app.name = %app, error = refusal.map(tracing::field::display), "every upstream refused");
-    match (end, refusal) {
-        (End::TooLong, Some(failure)) => failure_page(reader, app, failure),
-        (End::TooLong, None) => pages::bad_gateway(reader, app, "refused the connection"),
-        (End::TooMany | End::Stopping, _) => pages::held(reader, app, end),
-    }
 }
 
 pub(super) fn outgoing(head: Parts, body: UploadBody) -> Request<UploadBody> {
@@ -169,7 +158,8 @@ fn deliver(
     }
 }
 
-fn failure_page(reader: Reader, app: &AppName, failure: &Failure) -> Response<AnswerBody> {
+/// What a request without an answer gets.
+pub(super) fn failure_page(reader: Reader, app: &AppName, failure: &Failure) -> Response<AnswerBody> {
     match failure {
         Failure::Refused(_) => pages::bad_gateway(reader, app, "refused the connection"),
         Failure::Cut(..) => pages::bad_gateway(reader, app, "closed the connection without a proper answer"),

@@ -1,18 +1,39 @@
 //! A request that waits while nothing of its app answers for a moment.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use hyper::Response;
 use tokio::time::{Instant, timeout_at};
 
 use super::Shared;
+use super::answer::AnswerBody;
+use super::exchange::failure_page;
+use super::pages::{self, Reader};
+use super::upstream::Failure;
+use crate::model::AppName;
 use crate::model::limits::REFUSED_RETRY;
-use crate::route::{Waiting, WaitingRoom};
+use crate::route::{Lease, TrafficCounters, Waiting, WaitingRoom};
 
 /// The patience of one request; it begins when it first finds nobody.
 #[derive(Default)]
 pub(super) struct Hold {
     begun: Option<(Waiting, Instant)>,
+}
+
+/// What a request waits for. It holds no lease: the release may be replaced and drained meanwhile.
+pub(super) struct Lack {
+    app: AppName,
+    counters: Arc<TrafficCounters>,
+    waiting_room: Arc<WaitingRoom>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The app has nothing that answers.
+    Release,
+    /// It has, and every upstream refuses.
+    Connection,
 }
 
 /// Why a request waits no longer.
@@ -26,33 +47,51 @@ pub(super) enum End {
 // === impl Hold ===
 
 impl Hold {
-    /// Waits until the app may have changed. The first call comes back at once: what changed before it was not told.
-    pub(super) async fn wait(&mut self, shared: &Shared, room: &Arc<WaitingRoom>) -> Result<(), End> {
-        self.wait_at_most(shared, room, None).await
-    }
-
-    /// Waits as [`wait`](Self::wait) does, or until an upstream that refused may be asked again.
-    pub(super) async fn wait_for_upstream(&mut self, shared: &Shared, room: &Arc<WaitingRoom>) -> Result<(), End> {
-        self.wait_at_most(shared, room, Some(REFUSED_RETRY)).await
-    }
-
-    async fn wait_at_most(&mut self, shared: &Shared, room: &Arc<WaitingRoom>, most: Option<Duration>) -> Result<(), End> {
+    /// Waits until the app may have changed, or until an upstream that refused may be asked again.
+    ///
+    /// The first call comes back at once: what changed before it was not told.
+    pub(super) async fn wait(&mut self, shared: &Shared, lack: &Lack) -> Result<(), End> {
         if shared.stopping.is_cancelled() {
             return Err(End::Stopping);
         }
         let Some((waiting, deadline)) = &mut self.begun else {
-            let waiting = room.enter(shared.limits.held).ok_or(End::TooMany)?;
+            let waiting = lack.waiting_room.enter(shared.limits.held).ok_or(End::TooMany)?;
             self.begun = Some((waiting, Instant::now() + shared.limits.hold));
             return Ok(());
         };
-        if Instant::now() >= *deadline {
+        let now = Instant::now();
+        if now >= *deadline {
             return Err(End::TooLong);
         }
-        let retry = most.map_or(*deadline, |most| (Instant::now() + most).min(*deadline));
+        let until = if lack.kind == Kind::Connection { (now + REFUSED_RETRY).min(*deadline) } else { *deadline };
         tokio::select! {
             biased;
             () = shared.stopping.cancelled() => Err(End::Stopping),
-            _ = timeout_at(retry, waiting.changed()) => Ok(()),
+            _ = timeout_at(until, waiting.changed()) => Ok(()),
+        }
+    }
+}
+
+// === impl Lack ===
+
+impl Lack {
+    pub(super) fn release(app: AppName, counters: Arc<TrafficCounters>, waiting_room: Arc<WaitingRoom>) -> Lack {
+        Lack { app, counters, waiting_room, kind: Kind::Release }
+    }
+
+    pub(super) fn connection(lease: &Lease) -> Lack {
+        let (app, counters) = (lease.app().clone(), Arc::clone(lease.counters()));
+        Lack { app, counters, waiting_room: Arc::clone(lease.waiting_room()), kind: Kind::Connection }
+    }
+
+    /// The page for a request that found nothing; `refusal` is what the upstreams said, if any was asked.
+    pub(super) fn page(&self, reader: Reader, refusal: Option<&Failure>, end: End) -> Response<AnswerBody> {
+        self.counters.failed();
+        tracing::debug!(app.name = %self.app, ?end, "waited in vain");
+        match (end, self.kind, refusal) {
+            (End::TooLong, Kind::Connection, Some(failure)) => failure_page(reader, &self.app, failure),
+            (End::TooLong, Kind::Connection, None) => pages::bad_gateway(reader, &self.app, "refused the connection"),
+            _ => pages::held(reader, &self.app, end),
         }
     }
 }

@@ -50,6 +50,22 @@ impl fmt::Display for Failure {
     }
 }
 
+// === impl Failure ===
+
+impl Failure {
+    /// Whether it says something about the upstream, and not about us: without descriptors or ports nobody can be reached.
+    pub(super) fn is_of_upstream(&self) -> bool {
+        use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};
+        match self {
+            Failure::Refused(err) => matches!(
+                err.kind(),
+                ConnectionAborted | ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable | TimedOut
+            ),
+            Failure::Cut(..) | Failure::Late => true,
+        }
+    }
+}
+
 // === impl Link ===
 
 impl Link {

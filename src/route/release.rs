@@ -92,6 +92,12 @@ impl Release {
         self.upstreams.iter().map(Upstream::address)
     }
 
+    /// Returns how many requests and tunnels are on this release.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.upstreams.iter().map(Upstream::in_flight).sum()
+    }
+
     /// Returns a number that no other release of this process has: with an address, the key of connection pools.
     #[must_use]
     pub fn generation(&self) -> u64 {

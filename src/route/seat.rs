@@ -115,3 +115,97 @@ impl Tried {
         1 << (index % 128)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AppId, Version};
+
+    fn lease(count: u16) -> Lease {
+        let upstreams = (1..=count).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+        Arc::new(Release::new("blog".parse().unwrap(), AppId::random(), Version(1), upstreams).0)
+    }
+
+    fn take(lease: &Lease) -> Option<Seat> {
+        Seat::take(lease, &mut Tried::default())
+    }
+
+    #[test]
+    fn seats_are_spread_and_given_back() {
+        let lease = lease(4);
+
+        let seats: Vec<_> = (0..400).map(|_| take(&lease).unwrap()).collect();
+
+        for index in 0..4 {
+            assert!((80..=120).contains(&lease.at(index).in_flight()), "{}", lease.at(index).in_flight());
+        }
+        drop(seats);
+        assert_eq!(lease.in_flight(), 0);
+    }
+
+    #[test]
+    fn the_less_busy_of_two_is_taken() {
+        let lease = lease(2);
+        let busy = take(&lease).unwrap();
+
+        for _ in 0..100 {
+            assert_ne!(take(&lease).unwrap().address(), busy.address());
+        }
+    }
+
+    #[test]
+    fn one_request_asks_each_upstream_once() {
+        for count in [1, 2, 3, 61] {
+            let (lease, mut tried) = (lease(count), Tried::default());
+
+            let mut asked: Vec<_> = std::iter::from_fn(|| Seat::take(&lease, &mut tried).map(|seat| seat.address().port())).collect();
+
+            asked.sort_unstable();
+            assert_eq!(asked, (1..=count).collect::<Vec<_>>());
+        }
+        assert!(take(&lease(0)).is_none());
+    }
+
+    #[test]
+    fn who_refused_is_left_alone_until_it_accepts() {
+        let lease = lease(3);
+        let refusing = take(&lease).unwrap();
+
+        for _ in 0..100 {
+            refusing.refused();
+            assert_ne!(take(&lease).unwrap().address(), refusing.address());
+        }
+        refusing.accepted();
+        let seats: Vec<_> = (0..30).map(|_| take(&lease).unwrap()).collect();
+
+        assert!(seats.iter().any(|seat| seat.address() == refusing.address()));
+    }
+
+    #[test]
+    fn when_all_refused_a_moment_ago_nobody_is_asked() {
+        let lease = lease(2);
+        let mut tried = Tried::default();
+        let seats: Vec<_> = std::iter::from_fn(|| Seat::take(&lease, &mut tried)).collect();
+
+        // A machine that stops for a tenth of a second in between makes a moment of it; not each time.
+        let is_left_alone = (0..20).any(|_| {
+            seats.iter().for_each(Seat::refused);
+            take(&lease).is_none()
+        });
+
+        assert!(is_left_alone && seats.len() == 2);
+    }
+
+    #[test]
+    fn two_different_ones_are_drawn_and_each_gets_its_share() {
+        let mut draws = [0_u32; 5];
+        for _ in 0..10_000 {
+            let [first, second] = two_of(5);
+            assert_ne!(first, second);
+            draws[first] += 1;
+            draws[second] += 1;
+        }
+
+        assert!(draws.iter().all(|count| (3_500..4_500).contains(count)), "{draws:?}");
+    }
+}

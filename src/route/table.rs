@@ -248,6 +248,43 @@ mod tests {
         assert!(matches!(blog(&routes), Target::None));
     }
 
+    #[test]
+    fn a_held_app_gives_its_release_back_and_waits_for_the_next() {
+        let (routes, id) = routes();
+        routes.switch(&id, release(&id, 1).0);
+        assert_eq!(routes.upstreams(&id), ["127.0.0.1:1".parse().unwrap()]);
+
+        let held = routes.hold(&id).expect("v1 was there");
+        assert!(held.is_retired() && routes.upstreams(&id).is_empty());
+        assert!(matches!(blog(&routes), Target::Held { .. }));
+
+        routes.set_down(&id, "stopped");
+        assert!(matches!(blog(&routes), Target::Down { .. }));
+        routes.set_up(&id);
+        assert!(matches!(blog(&routes), Target::Held { .. }));
+
+        assert!(routes.switch(&id, release(&id, 2).0).is_none());
+        assert_eq!(lease(&routes).version(), Version(2));
+    }
+
+    #[tokio::test]
+    async fn each_change_of_an_app_wakes_who_waits_for_it_and_nobody_else() {
+        let (routes, id) = routes();
+        let other = AppId::random();
+        routes.add_app("shop".parse().unwrap(), other.clone());
+        routes.hold(&id);
+        let Target::Held { waiting_room, .. } = blog(&routes) else { panic!("it is held") };
+        let mut waiting = waiting_room.enter(1).unwrap();
+
+        routes.switch(&other, release(&other, 1).0);
+        assert!(tokio::time::timeout(Duration::from_millis(20), waiting.changed()).await.is_err());
+
+        routes.switch(&id, release(&id, 1).0);
+        tokio::time::timeout(Duration::from_secs(1), waiting.changed()).await.expect("a switch is told");
+        routes.remove_app(&id);
+        tokio::time::timeout(Duration::from_secs(1), waiting.changed()).await.expect("a removal is told");
+    }
+
     #[tokio::test]
     async fn a_release_is_drained_only_after_its_last_lease() {
         let (routes, id) = routes();

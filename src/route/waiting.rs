@@ -61,3 +61,37 @@ impl Drop for Waiting {
         self.room.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_between_the_look_and_the_wait_is_not_missed() {
+        let room = Arc::new(WaitingRoom::default());
+        room.wake();
+        let mut waiting = room.enter(1).unwrap();
+        assert!(timeout(Duration::from_secs(1), waiting.changed()).await.is_err());
+
+        room.wake();
+
+        assert!(timeout(Duration::from_secs(1), waiting.changed()).await.is_ok());
+        assert!(timeout(Duration::from_secs(1), waiting.changed()).await.is_err());
+    }
+
+    #[test]
+    fn who_leaves_makes_room() {
+        let room = Arc::new(WaitingRoom::default());
+        let first = room.enter(1).unwrap();
+        assert!(room.enter(1).is_none());
+
+        drop(first);
+
+        assert!(room.enter(1).is_some());
+        assert_eq!(room.taken(), 0);
+    }
+}

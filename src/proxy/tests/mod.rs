@@ -2,9 +2,11 @@
 
 mod answers;
 mod doorway;
+mod holds;
 mod lifecycle;
 mod misbehaviour;
 mod streams;
+mod upstreams;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -13,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Limits, Proxy};
 use crate::model::{AppId, Version};
-use crate::route::{Doorway, Drained, Lease, Release, Routes, Traffic};
+use crate::route::{Doorway, Drained, Lease, Release, Routes, Target, Traffic};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -92,6 +94,21 @@ impl Rig {
         self.talk(&format!("GET {path} HTTP/1.1\r\nhost: blog.localhost\r\nconnection: close\r\n\r\n")).await
     }
 
+    /// Sends a POST for `blog` with a small body that ends the connection.
+    async fn post(&self, body: &str) -> String {
+        let length = body.len();
+        self.talk(&format!("POST / HTTP/1.1\r\nhost: blog.localhost\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")).await
+    }
+
+    /// Returns how many requests wait while `blog` is held.
+    fn waiting(&self) -> usize {
+        match self.routes.lookup(&"blog.localhost".parse().unwrap()) {
+            Target::Held { waiting_room, .. } => waiting_room.taken(),
+            Target::Upstream(lease) => lease.waiting_room().taken(),
+            _ => 0,
+        }
+    }
+
     fn traffic(&self) -> Traffic {
         self.routes.traffic(&self.id)
     }
@@ -104,7 +121,13 @@ impl App {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), handle)
+    }
+
+    fn start_on<F>(listener: TcpListener, handle: impl Fn(TcpStream) -> F + Send + 'static) -> App
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let (mut tasks, count) = (JoinSet::new(), Arc::clone(&connections));
@@ -120,11 +143,30 @@ impl App {
 
     /// An app that answers every request of a connection with `body`.
     async fn saying(body: &'static str) -> App {
-        Self::start(move |mut stream| async move {
-            while read_head(&mut stream).await.is_some() {
+        Self::saying_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), body)
+    }
+
+    fn saying_on(listener: TcpListener, body: &'static str) -> App {
+        Self::start_on(listener, move |mut stream| async move {
+            while read_whole(&mut stream).await.is_some() {
                 let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
                 if stream.write_all(answer.as_bytes()).await.is_err() {
                     return;
+                }
+            }
+        })
+    }
+
+    /// An app that keeps every request waiting until `go`, and then answers with `body`.
+    async fn waiting_for(go: &CancellationToken, body: &'static str) -> App {
+        let go = go.clone();
+        Self::start(move |mut stream| {
+            let go = go.clone();
+            async move {
+                while read_whole(&mut stream).await.is_some() {
+                    go.cancelled().await;
+                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                    let _ = stream.write_all(answer.as_bytes()).await;
                 }
             }
         })
@@ -165,11 +207,15 @@ async fn read_head(stream: &mut TcpStream) -> Option<String> {
     Some(String::from_utf8(head).unwrap())
 }
 
-/// Reads a keep-alive answer with a content length.
-async fn read_answer(stream: &mut TcpStream) -> Option<String> {
+/// Reads a request or a keep-alive answer with its body, which is as long as `content-length` says.
+async fn read_whole(stream: &mut TcpStream) -> Option<String> {
     let head = read_head(stream).await?;
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |text| text.parse().unwrap());
     Some(head + &read_bytes(stream, length).await)
+}
+
+async fn read_answer(stream: &mut TcpStream) -> Option<String> {
+    read_whole(stream).await
 }
 
 async fn read_bytes(stream: &mut TcpStream, length: usize) -> String {
@@ -183,6 +229,26 @@ async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("the end within patience");
     String::from_utf8(bytes).unwrap()
+}
+
+/// A port of loopback that is taken, and refuses.
+struct Closed(TcpSocket);
+
+impl Closed {
+    fn new() -> Closed {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Closed(socket)
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    /// Takes connections from now on.
+    fn open(self) -> TcpListener {
+        self.0.listen(128).unwrap()
+    }
 }
 
 /// Waits until a fact holds.
