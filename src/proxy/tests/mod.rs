@@ -100,6 +100,13 @@ impl Rig {
         self.talk(&format!("POST / HTTP/1.1\r\nhost: blog.localhost\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")).await
     }
 
+    fn lease(&self) -> Lease {
+        match self.routes.lookup(&"blog.localhost".parse().unwrap()) {
+            Target::Upstream(lease) => lease,
+            _ => panic!("no release answers"),
+        }
+    }
+
     /// Returns how many requests wait while `blog` is held.
     fn waiting(&self) -> usize {
         match self.routes.lookup(&"blog.localhost".parse().unwrap()) {
