@@ -49,11 +49,12 @@ impl Seat {
         self.lease.at(self.index).refuse();
     }
 
-    /// Notes that the upstream took a connection; those who wait for that are told.
+    /// Notes that the upstream took a connection.
+    ///
+    /// Those who wait for that see it when they look again. Waking them would let a forwarder that accepts and hangs up, as the
+    /// engine's does before an app that is not there yet, keep all of them running in circles.
     pub fn accepted(&self) {
-        if self.lease.at(self.index).accept() {
-            self.lease.waiting_room().wake();
-        }
+        self.lease.at(self.index).accept();
     }
 }
 

@@ -72,9 +72,10 @@ impl Upstream {
         self.refused.store(now(), Ordering::Relaxed);
     }
 
-    /// Notes that it takes connections; says whether that is news.
-    pub(super) fn accept(&self) -> bool {
-        self.refused.load(Ordering::Relaxed) != 0 && self.refused.swap(0, Ordering::Relaxed) != 0
+    pub(super) fn accept(&self) {
+        if self.refused.load(Ordering::Relaxed) != 0 {
+            self.refused.store(0, Ordering::Relaxed);
+        }
     }
 
     fn claim(&self, pause: Duration) -> bool {
