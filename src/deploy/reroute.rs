@@ -67,14 +67,17 @@ impl Deployer {
         routes.add_app(app.name.clone(), app.id.clone());
         let Some(version) = app.current_version else { return Ok(()) };
         let release = store.release(app.id.clone(), version).await?;
-        let reason = self.why_down(&app, &release).await?;
+        let rows = store.processes_of(app.id.clone(), version).await?;
+        let upstreams = self.upstreams(&release, &rows);
+        let reason = match self.why_down(&app, &release).await? {
+            None if upstreams.is_empty() && self.all_loop(&rows) => Some("it crashes again and again"),
+            reason => reason,
+        };
         if let Some(reason) = reason {
             routes.set_down(&app.id, reason);
             drop(routes.hold(&app.id));
             return Ok(());
         }
-        let rows = store.processes_of(app.id.clone(), version).await?;
-        let upstreams = self.upstreams(&release, &rows);
         if upstreams.is_empty() {
             drop(routes.hold(&app.id));
         } else if routes.version(&app.id) != Some(version) || routes.upstreams(&app.id) != upstreams {
@@ -114,6 +117,14 @@ impl Deployer {
         let web = ProcessType::web();
         let has_web = release.process_table.has(&web) && self.rooms().store.formation(app.id.clone()).await?.quantity(&web) > 0;
         Ok((!has_web).then_some("it runs no web process"))
+    }
+
+    /// Whether waiting for a web process would be in vain: each one dies as soon as it is back.
+    fn all_loop(&self, rows: &[Process]) -> bool {
+        let mut web = rows.iter().filter(|row| row.state == ProcessState::Serving && row.kind.is_web()).peekable();
+        let loops =
+            |row: &Process| row.container.as_ref().and_then(|container| self.inner.crashes.of(container)).is_some_and(|(_, loops)| loops);
+        web.peek().is_some() && web.all(loops)
     }
 
     fn upstreams(&self, release: &Release, rows: &[Process]) -> Vec<SocketAddr> {

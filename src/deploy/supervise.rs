@@ -22,10 +22,10 @@ impl Deployer {
         if self.inner.crashes.is_expected(container) {
             return Ok(());
         }
-        self.inner.routing.fell(container);
-        self.reroute(&app.id).await?;
         let death = Death { exit_code, oom };
         let deaths = self.inner.crashes.note(container, death);
+        self.inner.routing.fell(container);
+        self.reroute(&app.id).await?;
         let (name, why) = (process.name(), death.why(&app));
         tracing::warn!(app.name = %app.name, release.version = %release.version, process = name, exit_code, oom, "a live process died");
         let text = if deaths >= CRASH_LOOP {

@@ -18,6 +18,8 @@ pub(super) struct Errand<'a> {
     request: Option<Request<UploadBody>>,
     /// The same once more, for a connection that was closed under the first.
     spare: Option<Request<UploadBody>>,
+    /// The first may have arrived: the app may have died of it, and does not get it again when it is back.
+    may_have_arrived: bool,
     upload: Option<&'a UploadWatch>,
 }
 
@@ -36,7 +38,7 @@ pub(super) enum Attempt {
 impl<'a> Errand<'a> {
     pub(super) fn new(head: Parts, body: UploadBody, upload: Option<&'a UploadWatch>, is_repeatable: bool) -> Self {
         let spare = is_repeatable.then(|| outgoing(head.clone(), UploadBody::none()));
-        Errand { request: Some(outgoing(head, body)), spare, upload }
+        Errand { request: Some(outgoing(head, body)), spare, may_have_arrived: false, upload }
     }
 
     /// Asks the upstreams of a release, each at most once, until one takes the request.
@@ -60,7 +62,10 @@ impl<'a> Errand<'a> {
                 Err(failure) => return Attempt::Failed(failure),
             }
         }
-        Attempt::Refused(refusal)
+        match refusal {
+            Some(failure) if self.may_have_arrived => Attempt::Failed(failure),
+            refusal => Attempt::Refused(refusal),
+        }
     }
 
     /// Sends the request to one upstream, on a connection that stands if there is one. After an error the request is still here
@@ -85,7 +90,10 @@ impl<'a> Errand<'a> {
                         return Err(Failure::Cut(err, None));
                     }
                 }
-                Err(Failure::Cut(err, None)) if !err.is_parse() && self.spare.is_some() => self.request = self.spare.take(),
+                Err(Failure::Cut(err, None)) if !err.is_parse() && self.spare.is_some() => {
+                    self.request = self.spare.take();
+                    self.may_have_arrived = true;
+                }
                 Err(failure) => return Err(failure),
             }
         }
