@@ -17,7 +17,7 @@ use super::exchange::answer;
 use super::headers::Ends;
 use super::io::ClientIo;
 use super::keepalive::watch_peer;
-use super::{Client, Shared};
+use super::{Client, Cohort, Shared};
 use crate::model::limits::MAX_HEAD_BYTES;
 
 /// Out of descriptors or memory: others give some back meanwhile.
@@ -32,16 +32,29 @@ const LINGER: Duration = Duration::from_secs(10);
 const LINGER_SILENCE: Duration = Duration::from_secs(2);
 
 /// Serves until `shared.stopping`, then ends every connection.
+///
+/// While the connections of before are in their grace, which one slow download takes to its end, others are still taken in: a client
+/// waits for the next server only while what came in last is answered.
 pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
+    accept_until(shared.stopping.cancelled(), &shared, &shared.cohort, &listener).await;
+    let late = Cohort::default();
+    accept_until(shared.cohort.end(shared.limits.grace), &shared, &late, &listener).await;
+    drop(listener);
+    late.end(shared.limits.grace).await;
+}
+
+/// Takes connections in until `end`, as members of `cohort`.
+async fn accept_until(end: impl Future<Output = ()>, shared: &Arc<Shared>, cohort: &Cohort, listener: &TcpListener) {
+    let mut end = std::pin::pin!(end);
     let mut sweep = interval(SWEEP_EVERY);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
-            () = shared.stopping.cancelled() => break,
+            () = &mut end => break,
             _ = sweep.tick() => shared.pool.sweep(),
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => admit(&shared, stream),
+                Ok((stream, _)) => admit(shared, cohort, stream),
                 Err(err) if is_about_one_client(&err) => {}
                 Err(err) => {
                     tracing::warn!(error = %err, "accept failed, trying again");
@@ -50,17 +63,6 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
             },
         }
     }
-    drop(listener);
-    stop(&shared).await;
-}
-
-async fn stop(shared: &Shared) {
-    shared.tasks.close();
-    if timeout(shared.limits.grace, shared.tasks.wait()).await.is_err() {
-        tracing::info!(connections = shared.tasks.len(), "cutting what is still running");
-        shared.cut.cancel();
-        shared.tasks.wait().await;
-    }
 }
 
 fn is_about_one_client(err: &std::io::Error) -> bool {
@@ -68,21 +70,20 @@ fn is_about_one_client(err: &std::io::Error) -> bool {
     matches!(err.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-fn admit(shared: &Arc<Shared>, stream: TcpStream) {
+fn admit(shared: &Arc<Shared>, cohort: &Cohort, stream: TcpStream) {
     // A client that left already has no address any more.
     let (Ok(client), Ok(local), Ok(())) = (stream.peer_addr(), stream.local_addr(), watch_peer(&stream)) else { return };
     let span = tracing::debug_span!("connection", client.addr = %client);
     let client = Client { ends: Ends { client, local }, owes_body: AtomicBool::new(false) };
-    shared.tasks.spawn(connection(Arc::clone(shared), stream, client).instrument(span));
-}
-
-async fn connection(shared: Arc<Shared>, stream: TcpStream, client: Client) {
-    let cut = shared.cut.clone();
-    tokio::select! {
-        biased;
-        () = cut.cancelled() => {}
-        () = converse(shared, stream, Arc::new(client)) => {}
-    }
+    let (shared, cut) = (Arc::clone(shared), cohort.cut.clone());
+    let connection = async move {
+        tokio::select! {
+            biased;
+            () = cut.cancelled() => {}
+            () = converse(shared, stream, Arc::new(client)) => {}
+        }
+    };
+    cohort.tasks.spawn(connection.instrument(span));
 }
 
 async fn converse(shared: Arc<Shared>, stream: TcpStream, client: Arc<Client>) {

@@ -147,7 +147,7 @@ fn deliver(
         Some(upgrade) if is_switch && speaks_websocket => {
             headers::set_websocket(&mut head.headers);
             seat.release().counters().answered();
-            shared.tasks.spawn(tunnel::relay(upgrade, link, seat, shared.stopping.clone()));
+            shared.cohort.tasks.spawn(tunnel::relay(upgrade, link, seat, shared.stopping.clone()));
             Response::from_parts(head, AnswerBody::Empty)
         }
         _ if is_switch => {

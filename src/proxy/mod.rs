@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use hyper::header::HeaderValue;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -59,15 +60,21 @@ struct Shared {
     doorway: Option<Doorway>,
     limits: Limits,
     pool: Arc<Pool>,
-    /// Connections and tunnels.
-    tasks: TaskTracker,
-    /// Told when the listener closes: tunnels and idle connections end, requests finish.
+    /// Connections of before `stopping`, and tunnels.
+    cohort: Cohort,
+    /// Told when the proxy is to end: tunnels and idle connections end, requests finish.
     stopping: CancellationToken,
-    /// Told when the grace is over: everything ends.
-    cut: CancellationToken,
     /// Request ids: a random half for this listener, a number for the request.
     id_prefix: String,
     next_id: AtomicU64,
+}
+
+/// Connections that have one grace to end in.
+#[derive(Default)]
+struct Cohort {
+    tasks: TaskTracker,
+    /// Told when the grace is over.
+    cut: CancellationToken,
 }
 
 /// One client connection.
@@ -101,8 +108,9 @@ impl Proxy {
         Proxy { doorway: Some(doorway), ..self }
     }
 
-    /// Serves `listener` until `shutdown`: then stops accepting, closes tunnels and idle connections, lets requests finish for at
-    /// most [`limits::SHUTDOWN_GRACE`], cuts the rest and returns. A failing `accept` is waited out, never fatal.
+    /// Serves `listener` until `shutdown`: then closes tunnels and idle connections, lets requests finish for at most
+    /// [`limits::SHUTDOWN_GRACE`] and cuts the rest; meanwhile it still accepts. Then it stops accepting, gives those who came last the
+    /// same time, and returns. A failing `accept` is waited out, never fatal.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
         accept::serve(Arc::new(Shared::new(self, shutdown)), listener).await;
     }
@@ -117,9 +125,8 @@ impl Shared {
             routes: proxy.routes,
             doorway: proxy.doorway,
             limits: proxy.limits,
-            tasks: TaskTracker::new(),
+            cohort: Cohort::default(),
             stopping,
-            cut: CancellationToken::new(),
             // 16 random hex digits, whatever they are called.
             id_prefix: AppId::random().into(),
             next_id: AtomicU64::new(0),
@@ -129,5 +136,19 @@ impl Shared {
     fn request_id(&self) -> HeaderValue {
         let id = format!("{}-{:x}", self.id_prefix, self.next_id.fetch_add(1, Ordering::Relaxed));
         HeaderValue::from_str(&id).expect("hex digits are visible ASCII")
+    }
+}
+
+// === impl Cohort ===
+
+impl Cohort {
+    /// Waits until all have ended, and cuts those that have not after `grace`.
+    async fn end(&self, grace: Duration) {
+        self.tasks.close();
+        if timeout(grace, self.tasks.wait()).await.is_err() {
+            tracing::info!(connections = self.tasks.len(), "cutting what is still running");
+            self.cut.cancel();
+            self.tasks.wait().await;
+        }
     }
 }

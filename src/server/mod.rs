@@ -118,5 +118,5 @@ async fn serve(settings: Settings) -> Result<()> {
     Ok(())
 }
 
-/// The end of patience: doors, builds and the proxy each have [`SHUTDOWN_GRACE`].
-const STOP_DEADLINE: Duration = Duration::from_secs(20);
+/// The end of patience: doors, builds, the proxy's requests and those that came while these ended each have [`SHUTDOWN_GRACE`].
+const STOP_DEADLINE: Duration = Duration::from_secs(25);

@@ -138,6 +138,35 @@ async fn stopping_lets_a_running_request_finish_and_closes_idle_ones() {
 }
 
 #[tokio::test]
+async fn a_slow_answer_does_not_keep_others_out_while_stopping() {
+    let rig = Rig::start().await;
+    let app = App::start(|mut stream| async move {
+        let head = read_head(&mut stream).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n").await.unwrap();
+        if head.starts_with("GET /slow ") {
+            std::future::pending::<()>().await;
+        }
+        stream.write_all(b"done").await.unwrap();
+    })
+    .await;
+    rig.switch(1, app.address);
+    let mut slow = rig.connect().await;
+    slow.write_all(b"GET /slow HTTP/1.1\r\nhost: blog.localhost\r\n\r\n").await.unwrap();
+    read_head(&mut slow).await.unwrap();
+
+    rig.shutdown.cancel();
+
+    // Longer than the last call of idle connections.
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let answer = rig.get("/").await;
+        assert!(answer.ends_with("done") && answer.contains("connection: close"), "{answer}");
+    }
+    drop(slow);
+    timeout(PATIENCE, rig.served).await.expect("the slow one was all that it waited for").unwrap();
+}
+
+#[tokio::test]
 async fn stopping_cuts_what_does_not_finish_in_its_grace() {
     let rig = Rig::start_with(|limits| limits.grace = Duration::from_millis(500)).await;
     let app = App::start(|mut stream| async move {
