@@ -1,11 +1,16 @@
 //! A server whose sockets somebody else holds: it can be restarted without a request that fails.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Mini, Repo};
-use crate::traffic::Load;
+use crate::harness::{Mini, Repo, proof, rounds};
+use crate::traffic::{Load, ask, connect, echo, open_websocket, read_head};
+
+const HOST: &str = "blog.localhost";
 
 #[test]
 fn restarts_under_load_fail_no_request() {
@@ -13,7 +18,7 @@ fn restarts_under_load_fail_no_request() {
     let repo = Repo::from_folder("tests/apps/cgi");
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
     let (ssh, http) = (mini.ssh, mini.http);
-    let load = Load::start(http, "blog.localhost");
+    let load = Load::start(http, HOST);
 
     for _ in 0..3 {
         std::thread::sleep(Duration::from_millis(300));
@@ -28,6 +33,111 @@ fn restarts_under_load_fail_no_request() {
     let (served, failed) = load.stop();
     assert!(failed.is_empty(), "{} of {served} requests failed: {:?}", failed.len(), &failed[..failed.len().min(5)]);
     assert!(served > 50, "only {served} requests were served");
+    mini.finish();
+}
+
+/// One client that asks again and again over a new connection, and knows its longest wait for an answer.
+struct Watch {
+    stop: Arc<AtomicBool>,
+    client: JoinHandle<(usize, Duration, Vec<String>)>,
+}
+
+impl Watch {
+    fn start(http: SocketAddr) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let client = std::thread::spawn(move || {
+            let (mut served, mut worst, mut failed) = (0, Duration::ZERO, Vec::new());
+            while !stopped.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                failed.extend(ask(None, http, HOST, false).err());
+                (served, worst) = (served + 1, worst.max(begun.elapsed()));
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            (served, worst, failed)
+        });
+        Watch { stop, client }
+    }
+
+    fn stop(self) -> (usize, Duration, Vec<String>) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.client.join().unwrap()
+    }
+}
+
+/// What takes its time, begun before a restart.
+struct Open {
+    websocket: TcpStream,
+    events: TcpStream,
+    short: TcpStream,
+    long: TcpStream,
+}
+
+impl Open {
+    fn all(http: SocketAddr) -> Self {
+        let begin = |path: &str| {
+            let mut stream = connect(http);
+            write!(stream, "GET /cgi-bin/{path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n").unwrap();
+            let head = read_head(&mut stream).unwrap();
+            assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+            stream
+        };
+        let mut websocket = open_websocket(http);
+        assert_eq!(echo(&mut websocket, b"hello"), b"hello");
+        Open { websocket, events: begin("events"), short: begin("download?2"), long: begin("download?100") }
+    }
+
+    /// Asserts that everything is at its end: what could finish did, the rest was closed where a client sees it.
+    fn ended(mut self) {
+        let mut rest = Vec::new();
+        self.websocket.read_to_end(&mut rest).expect("the websocket is closed and not reset");
+        assert!(rest.is_empty(), "{rest:?}");
+        self.short.read_to_end(&mut rest).expect("a download that takes two seconds");
+        assert_eq!(rest.len(), 2 * 10240);
+        let cut = self.long.read_to_end(&mut rest);
+        assert!(rest.len() < 100 * 10240, "{cut:?}");
+        let mut told = Vec::new();
+        self.events.read_to_end(&mut told).expect("the events are closed and not reset");
+        let told = String::from_utf8(told).unwrap();
+        assert!(told.contains("data: v1\n\n") && !told.ends_with("0\r\n\r\n"), "cut, and it looks whole: {told}");
+    }
+}
+
+#[test]
+fn restarts_with_everything_open_fail_no_request_and_nobody_waits_long() {
+    let mut mini = Mini::start_on_held_sockets(&[]);
+    mini.anna.push(Repo::from_folder("tests/apps/cgi").path(), mini.ssh, "blog", &["main"]).ok();
+    mini.anna.push(Repo::from_folder("tests/apps/websocket-echo").path(), mini.ssh, "echo", &["main"]).ok();
+    let http = mini.http;
+    let (load, watch) = (Load::of_browsers(http, HOST), Watch::start(http));
+    let (rounds, mut worst_start) = (rounds(3, 20), Duration::ZERO);
+
+    for _ in 0..rounds {
+        let open = Open::all(http);
+        assert!(mini.stop().success());
+        let begun = Instant::now();
+        let first = std::thread::spawn(move || ask(None, http, HOST, false).map(|_| begun.elapsed()));
+        mini.boot();
+        worst_start = worst_start.max(first.join().unwrap().expect("the first answer of the new server"));
+        open.ended();
+    }
+
+    let ((served, failed), (watched, worst, unseen)) = (load.stop(), watch.stop());
+    let failed = [failed, unseen].concat();
+    proof(
+        "restarts",
+        &[
+            ("rounds", &rounds),
+            ("requests", &(served + watched)),
+            ("failed", &failed.len()),
+            ("worst_gap_ms", &worst.as_millis()),
+            ("worst_start_ms", &worst_start.as_millis()),
+        ],
+    );
+    assert_eq!(failed, Vec::<String>::new(), "of {}", served + watched);
+    // In quiet a fraction of a second: this machine has others to serve.
+    assert!(worst < Duration::from_secs(4), "somebody waited {worst:?} for an answer");
+    assert!(worst_start < Duration::from_secs(2), "the new server took {worst_start:?} to its first answer");
     mini.finish();
 }
 

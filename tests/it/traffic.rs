@@ -11,7 +11,7 @@ use crate::harness::{Docker, Mini, Repo, Said, eventually, signal};
 
 const ANSWER_TIME: Duration = Duration::from_secs(20);
 
-fn connect(http: SocketAddr) -> TcpStream {
+pub fn connect(http: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(http).unwrap();
     stream.set_read_timeout(Some(ANSWER_TIME)).unwrap();
     stream
@@ -114,16 +114,7 @@ fn fifty_megabytes_arrive_whole() {
 fn a_websocket_echoes_and_stays_open_over_a_push_of_another_app() {
     let mini = Mini::start();
     mini.anna.push(Repo::from_folder("tests/apps/websocket-echo").path(), mini.ssh, "echo", &["main"]).ok();
-    let mut stream = connect(mini.http);
-    write!(
-        stream,
-        "GET /chat HTTP/1.1\r\nHost: echo.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-    .unwrap();
-    let head = read_head(&mut stream).unwrap();
-    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-    assert!(head.to_ascii_lowercase().contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
+    let mut stream = open_websocket(mini.http);
 
     assert_eq!(echo(&mut stream, b"hello"), b"hello");
     mini.anna.push(Repo::from_folder("examples/hello").path(), mini.ssh, "other", &["main"]).ok();
@@ -133,8 +124,23 @@ fn a_websocket_echoes_and_stays_open_over_a_push_of_another_app() {
     mini.finish();
 }
 
+/// Opens a websocket of the app `echo`.
+pub fn open_websocket(http: SocketAddr) -> TcpStream {
+    let mut stream = connect(http);
+    write!(
+        stream,
+        "GET /chat HTTP/1.1\r\nHost: echo.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .unwrap();
+    let head = read_head(&mut stream).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    assert!(head.to_ascii_lowercase().contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
+    stream
+}
+
 /// Sends a masked text frame of under 126 bytes and reads the frame that comes back (RFC 6455, section 5).
-fn echo(stream: &mut TcpStream, text: &[u8]) -> Vec<u8> {
+pub fn echo(stream: &mut TcpStream, text: &[u8]) -> Vec<u8> {
     let mask = [1, 2, 3, 4];
     let length = u8::try_from(text.len()).unwrap();
     let mut frame = vec![0x81, 0x80 | length];
@@ -249,12 +255,24 @@ pub struct Load {
     clients: Vec<std::thread::JoinHandle<(usize, Vec<String>)>>,
 }
 
+/// Asks once, perhaps over a connection that is kept; gives it back if it may be used again.
+type Ask = fn(Option<TcpStream>, SocketAddr, &str, bool) -> Result<Option<TcpStream>, String>;
+
 impl Load {
     pub fn start(http: SocketAddr, host: &'static str) -> Self {
+        Self::asking(ask, http, host)
+    }
+
+    /// Clients that ask once more, on a new connection, where a kept one was closed without a byte of an answer.
+    pub fn of_browsers(http: SocketAddr, host: &'static str) -> Self {
+        Self::asking(ask_as_browser, http, host)
+    }
+
+    fn asking(ask: Ask, http: SocketAddr, host: &'static str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let client = |number: usize| {
             let stop = stop.clone();
-            std::thread::spawn(move || ask_until(&stop, http, host, number.is_multiple_of(2)))
+            std::thread::spawn(move || ask_until(ask, &stop, http, host, number.is_multiple_of(2)))
         };
         let clients = (0..8).map(client).collect();
         Load { stop, clients }
@@ -271,7 +289,7 @@ impl Load {
     }
 }
 
-fn ask_until(stop: &AtomicBool, http: SocketAddr, host: &str, keeps: bool) -> (usize, Vec<String>) {
+fn ask_until(ask: Ask, stop: &AtomicBool, http: SocketAddr, host: &str, keeps: bool) -> (usize, Vec<String>) {
     let (mut served, mut failed) = (0, Vec::new());
     let mut kept = None;
     while !stop.load(Ordering::Relaxed) {
@@ -290,12 +308,13 @@ fn ask_until(stop: &AtomicBool, http: SocketAddr, host: &str, keeps: bool) -> (u
 }
 
 /// One GET; gives the connection back if it may be used again.
-fn ask(kept: Option<TcpStream>, http: SocketAddr, host: &str, keeps: bool) -> Result<Option<TcpStream>, String> {
+pub fn ask(kept: Option<TcpStream>, http: SocketAddr, host: &str, keeps: bool) -> Result<Option<TcpStream>, String> {
     let is_reused = kept.is_some();
     let mut stream = kept.map_or_else(|| TcpStream::connect(http), Ok).map_err(|err| format!("connect: {err}"))?;
     stream.set_read_timeout(Some(ANSWER_TIME)).unwrap();
     let connection = if keeps { "keep-alive" } else { "close" };
-    write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: {connection}\r\n\r\n").map_err(|err| format!("write: {err}"))?;
+    write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: {connection}\r\n\r\n")
+        .map_err(|err| format!("{err} after 0 bytes (reused: {is_reused})"))?;
     let head = read_head(&mut stream).map_err(|err| format!("{err} (reused: {is_reused})"))?;
     let lower = head.to_ascii_lowercase();
     let length = lower.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());
@@ -308,11 +327,29 @@ fn ask(kept: Option<TcpStream>, http: SocketAddr, host: &str, keeps: bool) -> Re
     Ok((keeps && !lower.contains("connection: close")).then_some(stream))
 }
 
-fn read_head(stream: &mut TcpStream) -> std::io::Result<String> {
+/// What a browser does: a kept connection that was closed while nothing was asked over it is no failure (RFC 9110, section 9.2.2).
+fn ask_as_browser(kept: Option<TcpStream>, http: SocketAddr, host: &str, keeps: bool) -> Result<Option<TcpStream>, String> {
+    let is_open = |stream: &TcpStream| {
+        let mut byte = [0];
+        stream.set_nonblocking(true).unwrap();
+        let peeked = stream.peek(&mut byte);
+        stream.set_nonblocking(false).unwrap();
+        peeked.is_err_and(|err| err.kind() == std::io::ErrorKind::WouldBlock)
+    };
+    let is_reused = kept.is_some();
+    match ask(kept.filter(is_open), http, host, keeps) {
+        // Closed in the moment in which it was asked.
+        Err(why) if is_reused && why.ends_with("after 0 bytes (reused: true)") => ask(None, http, host, keeps),
+        answer => answer,
+    }
+}
+
+pub fn read_head(stream: &mut TcpStream) -> std::io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
-        stream.read_exact(&mut byte)?;
+        let read = stream.read_exact(&mut byte);
+        read.map_err(|err| std::io::Error::new(err.kind(), format!("{err} after {} bytes", head.len())))?;
         head.push(byte[0]);
     }
     Ok(String::from_utf8_lossy(&head).into_owned())
