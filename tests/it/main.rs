@@ -14,6 +14,7 @@ mod containers;
 mod crashes;
 mod damage;
 mod doors;
+mod engine_restarts;
 mod failures;
 mod hostile;
 mod images;

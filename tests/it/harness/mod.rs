@@ -1,6 +1,7 @@
 //! `Mini::start()`: a real server on free ports with an admin's key, and what a person does with it.
 
 mod docker;
+mod engine;
 mod http;
 mod laptop;
 mod moments;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 use command_fds::{CommandFdExt, FdMapping};
 
 pub use docker::Docker;
+pub use engine::{OwnEngine, own_engine};
 pub use laptop::{Laptop, Scripted};
 pub use moments::Moments;
 pub use person::{Person, Running, Said};
