@@ -17,6 +17,7 @@ mod doors;
 mod engine_restarts;
 mod failures;
 mod hostile;
+mod hostile_engine;
 mod images;
 mod isolation;
 mod keys;
