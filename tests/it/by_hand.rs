@@ -65,3 +65,19 @@ fn a_container_that_is_removed_by_hand_is_back_within_ten_seconds() {
     eventually("one container", || (mini.docker().containers().len() == 1).then_some(()));
     mini.finish();
 }
+
+// The engine's own restart policy leaves alone what somebody has stopped.
+#[test]
+fn a_container_that_is_stopped_or_killed_by_hand_is_back_within_ten_seconds() {
+    let mini = Mini::start();
+    mini.anna.push(Repo::hello().path(), mini.ssh, "hello", &["main"]).ok();
+    let container = mini.docker().containers();
+
+    let stopped = by_hand(&mini, &["stop", "-t", "1"]);
+    let killed = by_hand(&mini, &["kill"]);
+
+    proof("by_hand", &[("stopped_ms", &stopped.as_millis()), ("killed_ms", &killed.as_millis())]);
+    assert!(stopped < Duration::from_secs(10) && killed < Duration::from_secs(10), "{stopped:?} {killed:?}");
+    assert_eq!(mini.docker().containers(), container, "what is there is used again");
+    mini.finish();
+}
