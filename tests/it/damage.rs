@@ -77,3 +77,32 @@ fn a_database_that_cannot_be_written_stops_the_start() {
     mini.boot();
     mini.finish();
 }
+
+#[test]
+fn each_of_ten_overwritten_places_stops_the_start() {
+    let mut mini = Mini::start();
+    for number in 0..20 {
+        mini.local(&["apps:create", &format!("n{number}")]).ok();
+        mini.local(&["config:set", &format!("n{number}"), &format!("TEXT={}", "x".repeat(3000))]).ok();
+    }
+    mini.stop();
+    let length = fs::metadata(mini.data().join("mini.db")).unwrap().len();
+
+    for place in 0..10 {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("data");
+        copy(&mini.data(), &data);
+        let at = (length - 4096) / 9 * place;
+        write_at(&data.join("mini.db"), &[0xa7; 4096], at);
+
+        let said = ends(server(&data, &["--engine", "/nowhere"]));
+
+        assert_eq!(said.code, 78, "at {at}: {said:?}");
+        let lines: Vec<&str> = said.stderr.lines().collect();
+        assert!(lines.len() == 2 && lines[0].contains(data.join("mini.db").to_str().unwrap()), "at {at}: {said:?}");
+        assert!(lines[1].contains("mini restore BACKUP --data"), "at {at}: {said:?}");
+    }
+
+    mini.boot();
+    mini.finish();
+}

@@ -15,6 +15,7 @@ mod containers;
 mod crashes;
 mod damage;
 mod doors;
+mod durability;
 mod engine_restarts;
 mod failures;
 mod hostile;
