@@ -4,10 +4,13 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use listenfd::ListenFd;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::config::Listen;
 use crate::error::{Error, Result};
+
+/// Connections that may wait to be taken in, as in a burst: the service manager's own number (`Backlog=` of systemd.socket(5)).
+const BACKLOG: u32 = 4096;
 
 /// The names of the sockets that were handed over, in their order (`sd_listen_fds(3)`).
 const NAMES: &str = "LISTEN_FDNAMES";
@@ -31,10 +34,10 @@ impl Inherited {
     }
 
     /// Takes the socket of this name, or binds one. Errors are of kind `Setup`.
-    pub async fn take_or_bind(&mut self, name: &str, listen: &Listen) -> Result<TcpListener> {
+    pub fn take_or_bind(&mut self, name: &str, listen: &Listen) -> Result<TcpListener> {
         match self.take(name)? {
             Some(listener) => Ok(listener),
-            None => bind(name, listen).await,
+            None => bind(name, listen),
         }
     }
 
@@ -51,17 +54,24 @@ impl Inherited {
 }
 
 /// Binds the first of the addresses that this machine has; errors are of kind `Setup` and name the port.
-async fn bind(name: &str, listen: &Listen) -> Result<TcpListener> {
+fn bind(name: &str, listen: &Listen) -> Result<TcpListener> {
     let mut last = None;
     for address in &listen.0 {
-        // Without SO_REUSEPORT: a second server on the port must be an error, not a silent half.
-        match TcpListener::bind(address).await {
+        match listen_on(*address) {
             Ok(listener) => return Ok(listener),
             Err(err) if err.kind() == ErrorKind::AddrInUse => return Err(cannot(name, *address, &err)),
             Err(err) => last = Some(cannot(name, *address, &err)),
         }
     }
     Err(last.unwrap_or_else(|| Error::setup(format!("there is no address for {name}"))))
+}
+
+fn listen_on(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Without SO_REUSEPORT: a second server on the port must be an error, not a silent half.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Returns where a socket really listens, which matters for port 0.
@@ -90,10 +100,10 @@ mod tests {
     #[tokio::test]
     async fn a_taken_port_is_named_with_a_way_out() {
         let listen = Listen(vec!["127.0.0.1:0".parse().unwrap()]);
-        let held = bind("http", &listen).await.unwrap();
+        let held = bind("http", &listen).unwrap();
         let taken = Listen(vec![address_of(&held).unwrap()]);
 
-        let err = bind("http", &taken).await.unwrap_err();
+        let err = bind("http", &taken).unwrap_err();
 
         assert_eq!(err.exit_code(), 78);
         assert!(err.sentence().contains("taken"), "{err}");

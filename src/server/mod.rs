@@ -75,8 +75,8 @@ async fn serve(settings: Settings) -> Result<()> {
     let host_key = ssh::HostKey::load_or_make(&data.path().join("host_key"))?;
     setup::publish(&data, &host_key)?;
     let mut inherited = listen::Inherited::from_env();
-    let ssh_listener = inherited.take_or_bind("ssh", &settings.ssh).await?;
-    let http_listener = inherited.take_or_bind("http", &settings.http).await?;
+    let ssh_listener = inherited.take_or_bind("ssh", &settings.ssh)?;
+    let http_listener = inherited.take_or_bind("http", &settings.http)?;
     let private = socket::bind(&data.path().join("mini.sock"))?;
     let addresses = setup::Addresses { ssh: listen::address_of(&ssh_listener)?, http: listen::address_of(&http_listener)? };
 
