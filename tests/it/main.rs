@@ -10,6 +10,8 @@ mod backups;
 mod by_hand;
 mod client;
 mod client_http;
+mod clock;
+
 mod config;
 mod containers;
 mod crashes;
@@ -17,6 +19,7 @@ mod damage;
 mod doors;
 mod durability;
 mod engine_restarts;
+mod exhaustion;
 mod failures;
 mod hostile;
 mod hostile_engine;
