@@ -21,6 +21,7 @@ mod durability;
 mod engine_restarts;
 mod exhaustion;
 mod failures;
+mod greed;
 mod hostile;
 mod hostile_engine;
 mod images;
