@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use listenfd::ListenFd;
 use tokio::net::{TcpListener, TcpSocket};
 
+use super::holder;
 use crate::config::Listen;
 use crate::error::{Error, Result};
 
@@ -82,10 +83,15 @@ pub fn address_of(listener: &TcpListener) -> Result<SocketAddr> {
 fn cannot(name: &str, address: SocketAddr, err: &std::io::Error) -> Error {
     let port = address.port();
     match err.kind() {
-        ErrorKind::AddrInUse => Error::setup(format!("port {port} for {name} is taken by another program")).hint(format!(
-            "stop it (`ss -ltnp` shows it), or take another port: --{name} :{}",
-            if port < 1024 { port + 8000 } else { port + 1 }
-        )),
+        ErrorKind::AddrInUse => {
+            let other = if port < 1024 { port + 8000 } else { port + 1 };
+            let (holder, way) = match holder::of_port(port) {
+                Some(holder) => (holder, "stop it"),
+                None => ("another program".to_owned(), "stop it (`ss -ltnp` shows it)"),
+            };
+            Error::setup(format!("port {port} for {name} is taken by {holder}"))
+                .hint(format!("{way}, or take another port: --{name} :{other}"))
+        }
         ErrorKind::PermissionDenied => {
             Error::setup(format!("port {port} for {name} needs root")).hint(format!("take one above 1023: --{name} :8080"))
         }

@@ -1,5 +1,6 @@
 //! Bind every socket first, recover, serve, drain in order.
 
+mod holder;
 mod listen;
 mod restore;
 mod setup;

@@ -65,6 +65,8 @@ fn a_taken_port_is_named_with_a_way_out() {
     let home = tempfile::tempdir().unwrap();
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, port) = (held.local_addr().unwrap().to_string(), held.local_addr().unwrap().port());
+    let me = fs::read_to_string("/proc/self/comm").unwrap();
+    let me = me.trim_end();
 
     for name in ["ssh", "http"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mini"));
@@ -75,7 +77,8 @@ fn a_taken_port_is_named_with_a_way_out() {
         ends(command).complains(
             78,
             &format!(
-                "mini: port {port} for {name} is taken by another program\n      stop it (`ss -ltnp` shows it), or take another port: --{name} :{next}\n"
+                "mini: port {port} for {name} is taken by `{me}` (pid {})\n      stop it, or take another port: --{name} :{next}\n",
+                std::process::id()
             ),
         );
     }
