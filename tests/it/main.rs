@@ -21,6 +21,7 @@ mod durability;
 mod engine_restarts;
 mod exhaustion;
 mod failures;
+mod full_disks;
 mod greed;
 mod hostile;
 mod hostile_engine;

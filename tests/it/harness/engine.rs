@@ -27,7 +27,7 @@ pub fn own_engine(test: &str) -> Option<OwnEngine> {
     if let Some(folder) = std::env::var_os(FOLDER) {
         let mut engine = OwnEngine { folder: folder.into(), daemon: None };
         engine.start();
-        docker(&["load", "-q", "-i", engine.path("busybox.tar").to_str().unwrap()]);
+        engine.load_busybox();
         return Some(engine);
     }
     let folder = tempfile::tempdir().unwrap();
@@ -48,6 +48,15 @@ pub fn own_engine(test: &str) -> Option<OwnEngine> {
 impl OwnEngine {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// Where images and containers are kept.
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    pub fn load_busybox(&self) {
+        docker(&["load", "-q", "-i", self.path("busybox.tar").to_str().unwrap()]);
     }
 
     /// Starts the daemon and waits for its answers.
