@@ -90,7 +90,7 @@ fn a_log_torn_at_any_byte_keeps_a_whole_prefix_and_an_untorn_one_all_that_was_ac
                 acknowledged.store(number + 1, Ordering::SeqCst);
             }
         });
-        for moment in Moments::within(Duration::from_millis(300), 20_261_124).take(copies) {
+        for (seed, moment) in (0..copies as u64).zip(Moments::within(Duration::from_millis(300), 20_261_124)) {
             std::thread::sleep(moment);
             let (db, wal) = (mini.home().join("copy.db"), mini.data().join("mini.db-wal"));
             let known = acknowledged.load(Ordering::SeqCst);
@@ -101,7 +101,7 @@ fn a_log_torn_at_any_byte_keeps_a_whole_prefix_and_an_untorn_one_all_that_was_ac
 
             let whole = after_power_loss(&db, &wal, wal.len());
             assert!(whole.len() >= known, "{known} apps were acknowledged, and there are {whole:?}");
-            for cut in Moments::within(Duration::from_millis(wal.len() as u64 + 1), moment.as_millis() as u64).take(cuts) {
+            for cut in Moments::within(Duration::from_millis(wal.len() as u64 + 1), seed).take(cuts) {
                 let left = after_power_loss(&db, &wal, usize::try_from(cut.as_millis()).unwrap());
                 assert_eq!(left, whole[..left.len()], "not a prefix");
                 shorter += usize::from(left.len() < whole.len());

@@ -51,10 +51,10 @@ fn apps_are_back_after_the_engine_was_stopped_or_killed() {
         worst = worst.max(come_back(&mini, &mut engine));
 
         // An engine that is back is used again.
-        let text = format!("round {round}");
-        repo.next(&text);
+        let page = format!("round {round}");
+        repo.next(&page);
         mini.anna.push(repo.path(), mini.ssh, "two", &["main"]).ok();
-        assert_eq!(mini.get("two", "/").body, text);
+        assert_eq!(mini.get("two", "/").body, page);
     }
 
     proof("engine_restarts", &[("rounds", &rounds), ("worst_back_ms", &worst.as_millis())]);
