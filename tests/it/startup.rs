@@ -51,11 +51,17 @@ impl Said {
 
 #[test]
 fn a_second_server_on_the_data_dir_is_told_who_holds_it() {
-    let mini = Mini::start();
+    let mut mini = Mini::start();
 
     let second = ends(mini.server_command());
 
-    second.complains(75, &format!("mini: another mini (pid {}) already uses the data dir {}\n", mini.pid(), mini.data().display()));
+    let complaint = |mini: &Mini| format!("mini: another mini (pid {}) already uses the data dir {}\n", mini.pid(), mini.data().display());
+    second.complains(75, &complaint(&mini));
+    mini.local(&["whoami"]).ok();
+    // One that was killed holds nothing any more.
+    mini.kill_9();
+    mini.boot();
+    ends(mini.server_command()).complains(75, &complaint(&mini));
     mini.local(&["whoami"]).ok();
     mini.finish();
 }
