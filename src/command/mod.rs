@@ -3,6 +3,7 @@
 mod answer;
 mod arguments;
 mod assignment;
+mod backlog;
 mod call;
 mod catalog;
 mod conversation;
@@ -25,6 +26,7 @@ pub use answer::{
 };
 pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};
 pub use assignment::Assignment;
+pub use backlog::{Batch, Listener, Teller, backlog, skipped};
 pub use call::{Attached, Call, End, EndError, Event, Input, Lines, LogRecord, Output, RECEIVING, Released, Reply, Resizes, Terminal};
 pub use catalog::{AppSlot, WordEntry, app_slot, catalog, with_app, word_of};
 pub use conversation::converse;

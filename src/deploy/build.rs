@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
+use super::builders::Place;
 use super::explain::seconds;
 use super::{Deployer, Talk};
 use crate::engine::{BuildLine, BuildRequest};
@@ -80,7 +81,7 @@ impl Deployer {
         talk.step(plan.description);
         // An engine that takes a build and never says a word looks like a silent build: that would be found out minutes later.
         rooms.engine.check().await?;
-        let _builder = self.wait_for_builder(talk, cancelled).await?;
+        let _place = self.wait_for_builder(talk, cancelled).await?;
         self.reach(deploy, Stage::Building, talk).await?;
         talk.step("Building image");
         let begun = Instant::now();
@@ -108,14 +109,14 @@ impl Deployer {
         Ok(Built { image: built.id, tag, exposed: built.exposed, process_table: plan.process_table })
     }
 
-    async fn wait_for_builder(&self, talk: &Talk, cancelled: &CancellationToken) -> Result<tokio::sync::OwnedSemaphorePermit> {
-        let builders = self.inner.builders.clone();
-        if let Ok(permit) = builders.clone().try_acquire_owned() {
-            return Ok(permit);
-        }
-        talk.step("Waiting for another app's build to end");
+    async fn wait_for_builder(&self, talk: &Talk, cancelled: &CancellationToken) -> Result<Place> {
+        let place = self.inner.builders.queue_up();
+        let waiting = place.wait(|before| {
+            let builds = if before == 1 { "build" } else { "builds" };
+            talk.step(format!("Waiting for a builder: {before} {builds} before this one"));
+        });
         tokio::select! {
-            permit = builders.acquire_owned() => permit.map_err(|err| Error::busy("mini is stopping: push again").because(err)),
+            () = waiting => Ok(place),
             () = cancelled.cancelled() => Err(Error::busy("cancelled while it waited for a builder")),
         }
     }

@@ -92,6 +92,7 @@ impl Deployer {
         let changed = self.unless_left(&attempt, cancelled, work).await;
         if let Err(err) = &changed {
             tracing::info!(app.name = %present.name, %by, ?err, "a change was not released");
+            talk.only_kept().error(err);
             self.after_failure(&present, talk).await;
         }
         changed
@@ -200,7 +201,7 @@ impl Deployer {
         let begun = Instant::now();
         // Before the journal's row, which an early error would leave open.
         let image = self.rooms().engine.image(base.release.image.as_str()).await?;
-        let deploy = self.begin(&app, base.kind, base.release.commit(), by).await?;
+        let deploy = self.begin_kept(&app, base.kind, base.release.commit(), by, talk, attempt).await?;
         let recipe = Recipe {
             deploy,
             kind: base.kind,

@@ -70,6 +70,7 @@ impl Deployer {
         let delivered = self.unless_left(&attempt, cancelled, work).await;
         if let Err(err) = &delivered {
             tracing::info!(app.name = %name, %by, ?err, "a delivery was not released");
+            talk.only_kept().error(err);
             if let Ok(Some(app)) = self.rooms().store.app_by_name(name).await
                 && !self.after_failure(&app, talk).await
             {
@@ -87,7 +88,7 @@ impl Deployer {
         let talk = &self.logged(&app.id, talk);
         let description = message.unwrap_or_else(|| "upload".to_owned());
         let (revision, recorded) = self.revision_of(&app, &upload, parcel.commit, by, &description, attempt.token()).await?;
-        let deploy = self.begin(&app, ReleaseKind::Upload, Some(&revision.commit), by).await?;
+        let deploy = self.begin_kept(&app, ReleaseKind::Upload, Some(&revision.commit), by, talk, attempt).await?;
         let proving = async {
             let context = self.context_of(upload, attempt.token()).await?;
             let (revision, by) = (Some(revision), by.to_owned());
@@ -130,7 +131,7 @@ impl Deployer {
         talk: &Talk,
     ) -> Result<(App, PushTurn, DeployId, Built)> {
         let (app, turn) = self.admit(target, by, what, attempt, talk).await?;
-        let deploy = self.begin(&app, ReleaseKind::Image, None, by).await?;
+        let deploy = self.begin_kept(&app, ReleaseKind::Image, None, by, talk, attempt).await?;
         let built = self.journaled(deploy, self.keep_image(&app, deploy, fetched)).await?;
         Ok((app, turn, deploy, built))
     }

@@ -28,6 +28,9 @@ impl Deployer {
         if let Err(err) = rooms.logs.remove(app.id.clone()).await {
             tracing::error!(app.name = %app.name, ?err, "the logs of a destroyed app are left");
         }
+        if let Err(err) = rooms.logs.outputs().remove(app.id.clone()).await {
+            tracing::error!(app.name = %app.name, ?err, "what a destroyed app's deploys said is left to the next start");
+        }
         tracing::info!(app.name = %app.name, "destroyed");
         Ok(())
     }

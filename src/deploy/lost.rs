@@ -77,7 +77,7 @@ impl Deployer {
         }
         tracing::info!(app.name = %app.name, release.version = %version, "building an app whose image is gone again");
         self.note(&app.id, "release", &format!("the image of {version} is gone: it is built again from its commit")).await;
-        let talk = self.logged(&app.id, &super::Talk::silent());
+        let talk = super::Talk::silent();
         self.change(&app.id, Change::Rebuild { no_cache: false }, "mini", &talk, &CancellationToken::new()).await.map(drop)
     }
 

@@ -6,6 +6,7 @@
 mod alter;
 mod attached;
 mod build;
+mod builders;
 mod change;
 mod complaint;
 mod converge;
@@ -16,6 +17,7 @@ mod environment;
 mod explain;
 mod image;
 mod journal;
+mod logged;
 mod lost;
 mod names;
 mod oneoff;
@@ -25,6 +27,7 @@ mod prove;
 mod push;
 mod ready;
 mod rebuild;
+mod record;
 mod recover;
 mod refs;
 mod reroute;
@@ -91,7 +94,7 @@ struct Inner {
     routing: reroute::Routing,
     crashes: crashes::Crashes,
     lost: lost::Lost,
-    builders: Arc<Semaphore>,
+    builders: builders::Builders,
     uploads: Arc<Semaphore>,
     /// What goes on after its caller has been answered: draining, retiring, start-up repairs.
     background: TaskTracker,
@@ -109,7 +112,7 @@ struct Inner {
 impl Deployer {
     #[must_use]
     pub fn new(rooms: Rooms) -> Self {
-        let builders = Arc::new(Semaphore::new(rooms.settings.builds));
+        let builders = builders::Builders::new(rooms.settings.builds);
         let inner = Inner {
             rooms,
             turns: turns::Turns::default(),

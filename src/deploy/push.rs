@@ -8,19 +8,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::journal::LEFT;
 use super::prove::Proven;
+use super::record::Record;
 use super::ticket::Ticket;
 use super::turns::{Attempt, PushTurn};
 use super::{Deployer, Talk};
 use crate::command::GitIo;
 use crate::error::{Error, Kind, Result};
 use crate::git::{Git, HookOutput, PushHandler, PushOptions, PushPlan, PushRequest, RefUpdate, Verdict};
-use crate::logs::{LogLine, Source};
 use crate::model::limits::STORE_DEADLINE;
-use crate::model::{AppId, AppName, CommitId, ReleaseKind, Revision, Stamp};
+use crate::model::{AppId, AppName, CommitId, ReleaseKind, Revision};
 use crate::store::{App, DeployId};
-
-/// A build may say lines by the thousand: each one alone would be a trip to another thread.
-const LINES_AT_ONCE: usize = 1000;
 
 /// Where a push goes.
 pub enum Target {
@@ -56,6 +53,8 @@ struct Push {
     planned: Option<Planned>,
     proven: Option<Proven>,
     is_live: bool,
+    /// What both hooks said.
+    record: Record,
 }
 
 /// What the rules let through.
@@ -93,6 +92,7 @@ impl Deployer {
             planned: None,
             proven: None,
             is_live: false,
+            record: Record::default(),
         };
         let gone = io.gone.clone();
         let client_left = async {
@@ -124,7 +124,7 @@ impl Deployer {
 
 impl PushHandler for Push {
     async fn pre_receive(&mut self, push: PushRequest, out: HookOutput) -> Verdict {
-        let talk = Talk::new(move |line| out.line(line));
+        let talk = Talk::new(move |line| out.line(line)).recorded(&self.record);
         match Box::pin(self.prove(push, &talk)).await {
             Ok(()) => Verdict::Accept,
             Err(err) => self.refuse(&err, &talk).await,
@@ -132,7 +132,7 @@ impl PushHandler for Push {
     }
 
     async fn update(&mut self, update: RefUpdate, out: HookOutput) -> Verdict {
-        let talk = Talk::new(move |line| out.line(line));
+        let talk = Talk::new(move |line| out.line(line)).recorded(&self.record);
         match Box::pin(self.switch(&update, &talk)).await {
             Ok(()) => Verdict::Accept,
             Err(err) => self.refuse(&err, &talk).await,
@@ -166,7 +166,7 @@ impl Push {
         let app = self.enter(&plan, talk).await?;
         // The one in progress may have moved the branch while this one waited for its turn.
         let plan = self.plan(&push, app.deploy_branch.clone()).await?;
-        let deploy = deployer.begin(&app, ReleaseKind::Push, Some(&plan.commit), &self.by).await?;
+        let deploy = deployer.begin_kept(&app, ReleaseKind::Push, Some(&plan.commit), &self.by, talk, &self.attempt).await?;
         self.planned = Some(Planned { branch: plan.branch.clone(), commit: plan.commit.clone(), deploy });
         let talk = deployer.logged(&app.id, talk);
         // On the heap: these futures hold a whole build, and tasks poll them on small stacks.
@@ -260,6 +260,7 @@ impl Push {
         if let (Some(proven), Some(planned)) = (self.proven.take(), &self.planned) {
             let reason = self.attempt.verdict_on(Error::failed("git did not store the push"));
             self.deployer.abandon(proven, reason.sentence()).await;
+            Talk::silent().recorded(&self.record).error(&reason);
             let _ = self.deployer.journaled::<()>(planned.deploy, async { Err(reason) }).await;
         }
         // Whoever has the release turn now moves the branch when it is live.
@@ -279,21 +280,5 @@ impl Push {
         {
             tracing::warn!(app.name = %app.name, ?err, "images of a failed push could not be removed");
         }
-    }
-}
-
-impl Deployer {
-    /// Returns a talk that also writes into the app's log, as `mini[build]`.
-    pub(super) fn logged(&self, app: &AppId, talk: &Talk) -> Talk {
-        let (sender, mut said) = tokio::sync::mpsc::unbounded_channel::<LogLine>();
-        let (deployer, app) = (self.clone(), app.clone());
-        self.inner.background.spawn(async move {
-            let mut lines = Vec::new();
-            while said.recv_many(&mut lines, LINES_AT_ONCE).await > 0 {
-                deployer.note_all(&app, std::mem::take(&mut lines)).await;
-            }
-        });
-        // The writer ends when the last clone of this talk is dropped.
-        talk.and(move |line| drop(sender.send(LogLine::new(Stamp::now(), Source::mini("build"), line))))
     }
 }

@@ -27,7 +27,7 @@ impl Deployer {
             None => return Err(Error::not_found(format!("`{}` has no commit to build", app.name)).hint("git push mini main")),
         };
         let commit = revision.commit.clone();
-        let deploy = self.begin(&app, ReleaseKind::Rebuild, Some(&commit), by).await?;
+        let deploy = self.begin_kept(&app, ReleaseKind::Rebuild, Some(&commit), by, talk, attempt).await?;
         let proving = async {
             talk.step(format!("Rebuilding {} ({})", app.name, commit.short()));
             let context = self.rooms().git.spool(&app.id, None, &commit, &self.tmp(), attempt.token()).await?;

@@ -40,6 +40,10 @@ impl Deployer {
         if let Err(err) = self.remove_strange_repositories().await {
             tracing::warn!(?err, "repositories of no app are left");
         }
+        let known = rooms.store.apps().await?.into_iter().map(|app| app.id).collect();
+        if let Err(err) = rooms.logs.outputs().sweep(known).await {
+            tracing::warn!(?err, "what deploys of no app said is left");
+        }
         for deploy in rooms.store.unfinished_deploys().await? {
             // A deploy that was live is as good as done: its draining is finished by `agree`.
             let is_live = deploy.stage >= crate::model::Stage::Live;

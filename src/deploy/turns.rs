@@ -1,14 +1,14 @@
 //! Who may change an app now: a push turn (one source on its way) and a short release turn.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
-use crate::model::AppId;
+use crate::model::{AppId, DeployId};
 
 /// The turns of all apps.
 #[derive(Clone, Default)]
@@ -38,6 +38,7 @@ pub struct Attempt {
     cancelled: CancellationToken,
     decided: CancellationToken,
     fate: Mutex<Fate>,
+    deploy: OnceLock<DeployId>,
 }
 
 #[derive(Default)]
@@ -124,6 +125,12 @@ impl Turns {
         }
     }
 
+    /// Returns the attempt that goes on for a deploy.
+    pub fn of_deploy(&self, deploy: DeployId) -> Option<Arc<Attempt>> {
+        let attempts = locked(&self.attempts);
+        attempts.under_way.iter().filter_map(Weak::upgrade).find(|attempt| attempt.deploy.get() == Some(&deploy))
+    }
+
     /// Cancels the push to one app, as before it is destroyed.
     pub fn cancel(&self, app: &AppId, reason: &str) {
         if let Some(attempt) = locked(&self.of(app).latest).as_ref() {
@@ -146,7 +153,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Attempt {
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::new(Attempt { cancelled: CancellationToken::new(), decided: CancellationToken::new(), fate: Mutex::default() })
+        Arc::new(Attempt {
+            cancelled: CancellationToken::new(),
+            decided: CancellationToken::new(),
+            fate: Mutex::default(),
+            deploy: OnceLock::new(),
+        })
     }
 
     /// Returns the token that ends builds and probes of this attempt.
@@ -163,6 +175,12 @@ impl Attempt {
             self.cancelled.cancel();
         }
         matches!(*fate, Fate::Cancelled(_))
+    }
+
+    /// Notes under which number the attempt goes on.
+    pub fn is_for(&self, deploy: DeployId) {
+        // It has one deploy, and says so once.
+        let _ = self.deploy.set(deploy);
     }
 
     /// Notes that the verdict is given: from here on only git and its client are waited for.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bollard::moby::buildkit::v1::{StatusResponse, Vertex, VertexLog};
 
 use super::line::{Lines, clean};
-use crate::model::limits::{FAILURE_LOG_LINES, MAX_BUILD_LOG_BYTES, MIB};
+use crate::model::limits::FAILURE_LOG_LINES;
 
 /// A step's instruction is shown up to this many characters.
 const MAX_STEP_CHARS: usize = 120;
@@ -38,7 +38,6 @@ pub(super) struct Step {
 /// What is known of a build while it runs, whichever builder it is.
 pub(super) struct Progress<F> {
     on_line: F,
-    bytes: u64,
     /// The last lines that steps printed, for a failure's explanation.
     pub(super) tail: VecDeque<String>,
     pub(super) steps: usize,
@@ -107,7 +106,7 @@ pub(super) fn shorten(text: &str) -> String {
 
 impl<F: FnMut(BuildLine)> Progress<F> {
     pub(super) fn new(on_line: F) -> Self {
-        Progress { on_line, bytes: 0, tail: VecDeque::new(), steps: 0, cached: 0, suspect: None, missing_image: None }
+        Progress { on_line, tail: VecDeque::new(), steps: 0, cached: 0, suspect: None, missing_image: None }
     }
 
     /// A step is done: `took` is `None` when it came from the cache.
@@ -118,20 +117,13 @@ impl<F: FnMut(BuildLine)> Progress<F> {
         (self.on_line)(BuildLine::Step(step.describe(&outcome)));
     }
 
-    /// A step printed a line. Beyond the log's limit lines are kept for a failure only.
+    /// A step printed a line; the last ones are kept for a failure's explanation.
     pub(super) fn output(&mut self, line: String) {
         if self.tail.len() == FAILURE_LOG_LINES {
             self.tail.pop_front();
         }
         self.tail.push_back(line.clone());
-        let before = self.bytes;
-        self.bytes = before.saturating_add(line.len() as u64 + 1);
-        if self.bytes <= MAX_BUILD_LOG_BYTES {
-            (self.on_line)(BuildLine::Output(line));
-        } else if before <= MAX_BUILD_LOG_BYTES {
-            let notice = format!("… the rest of the output is left out: a build's log ends at {} MiB", MAX_BUILD_LOG_BYTES / MIB);
-            (self.on_line)(BuildLine::Output(notice));
-        }
+        (self.on_line)(BuildLine::Output(line));
     }
 }
 
@@ -221,18 +213,15 @@ mod tests {
     }
 
     #[test]
-    fn a_log_beyond_its_limit_says_so_once_and_keeps_the_tail() {
-        let mut shown = Vec::new();
-        let mut progress = Progress::new(|line: BuildLine| shown.push(line.text().len()));
-        let line = "x".repeat(usize::try_from(MIB).unwrap());
+    fn every_line_is_told_and_the_last_ones_are_kept() {
+        let mut told = 0;
+        let mut progress = Progress::new(|_| told += 1);
 
-        for _ in 0..12 {
-            progress.output(line.clone());
+        for number in 0..1000 {
+            progress.output(number.to_string());
         }
-        progress.output("the end".to_owned());
 
-        assert_eq!(progress.tail.back().map(String::as_str), Some("the end"));
-        assert_eq!(shown.len(), 10);
-        assert!(shown[9] < 100, "the last one is the notice");
+        assert_eq!((progress.tail.len(), progress.tail.back().map(String::as_str)), (FAILURE_LOG_LINES, Some("999")));
+        assert_eq!(told, 1000);
     }
 }

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::pin::pin;
 
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::wire::{Call, EXIT, Hello, OUTPUT};
 use super::{HookOutput, PushHandler, RefUpdate, Verdict};
 use crate::command::frame::Frame;
+use crate::command::{Batch, Listener, skipped};
 use crate::error::Error;
 
 /// Answers the hooks of one push to `repo`. `busy` tells whether a call is running.
@@ -51,7 +52,7 @@ async fn answer(
     }
 }
 
-async fn refuse(err: &Error, out: HookOutput, lines: mpsc::UnboundedReceiver<String>, socket: &mut UnixStream) -> Verdict {
+async fn refuse(err: &Error, out: HookOutput, lines: Listener<String>, socket: &mut UnixStream) -> Verdict {
     tracing::debug!(error = ?err, "a hook was refused");
     out.line(format!("mini: {}", err.sentence()));
     drop(out);
@@ -60,7 +61,7 @@ async fn refuse(err: &Error, out: HookOutput, lines: mpsc::UnboundedReceiver<Str
 }
 
 /// Runs a call to its end and sends its lines meanwhile. A pusher who reads slowly does not slow the call.
-async fn relay(call: impl Future<Output = Verdict>, lines: mpsc::UnboundedReceiver<String>, socket: &mut UnixStream) -> Verdict {
+async fn relay(call: impl Future<Output = Verdict>, lines: Listener<String>, socket: &mut UnixStream) -> Verdict {
     let ended = CancellationToken::new();
     let mut sending = pin!(send(lines, socket, &ended));
     let mut call = pin!(call);
@@ -74,19 +75,23 @@ async fn relay(call: impl Future<Output = Verdict>, lines: mpsc::UnboundedReceiv
 }
 
 /// Sends lines as output frames until all have been said, or the call has ended and the queue is empty.
-async fn send(mut lines: mpsc::UnboundedReceiver<String>, socket: &mut UnixStream, ended: &CancellationToken) {
+async fn send(mut lines: Listener<String>, socket: &mut UnixStream, ended: &CancellationToken) {
     let mut is_heard = true;
     loop {
-        let line = tokio::select! {
+        let batch = tokio::select! {
             biased;
-            line = lines.recv() => line,
+            batch = lines.next() => batch,
             () = ended.cancelled() => {
                 lines.close();
-                lines.recv().await
+                lines.next().await
             }
         };
-        let Some(line) = line else { return };
-        is_heard = is_heard && Frame::new(OUTPUT, format!("{line}\n")).write(socket).await.is_ok();
+        let Some(Batch { skipped: count, items }) = batch else { return };
+        // A pusher who reads slowly: what waited too long is left out.
+        let notice = (count > 0).then(|| skipped(count));
+        for line in notice.into_iter().chain(items) {
+            is_heard = is_heard && Frame::new(OUTPUT, format!("{line}\n")).write(socket).await.is_ok();
+        }
     }
 }
 

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use tokio::sync::mpsc;
-
+use crate::command::{Listener, Teller, backlog};
 use crate::model::CommitId;
 use crate::model::limits::MAX_LINE_BYTES;
 
@@ -47,7 +46,7 @@ pub enum Verdict {
 /// Sends lines to the pusher, who reads them as `remote: …` while the hook runs. Lines after the verdict go nowhere.
 #[derive(Clone)]
 pub struct HookOutput {
-    lines: mpsc::UnboundedSender<String>,
+    lines: Teller<String>,
 }
 
 // === impl Verdict ===
@@ -65,8 +64,8 @@ impl Verdict {
 
 impl HookOutput {
     /// Makes an output and the end at which its lines arrive.
-    pub fn channel() -> (HookOutput, mpsc::UnboundedReceiver<String>) {
-        let (lines, arriving) = mpsc::unbounded_channel();
+    pub fn channel() -> (HookOutput, Listener<String>) {
+        let (lines, arriving) = backlog();
         (HookOutput { lines }, arriving)
     }
 
@@ -74,9 +73,10 @@ impl HookOutput {
     pub fn line(&self, text: impl AsRef<str>) {
         for line in text.as_ref().split('\n') {
             let end = line.floor_char_boundary(MAX_LINE_BYTES);
-            let plain = line[..end].chars().filter(|c| *c == '\t' || !c.is_control()).collect();
+            let plain: String = line[..end].chars().filter(|c| *c == '\t' || !c.is_control()).collect();
+            let bytes = plain.len();
             // Nobody listens after the verdict, and nobody needs to.
-            _ = self.lines.send(plain);
+            self.lines.tell(plain, bytes);
         }
     }
 }
@@ -91,15 +91,15 @@ impl fmt::Debug for HookOutput {
 mod tests {
     use super::*;
 
-    #[test]
-    fn lines_arrive_one_by_one_without_control_characters() {
+    #[tokio::test]
+    async fn lines_arrive_one_by_one_without_control_characters() {
         let (out, mut lines) = HookOutput::channel();
 
         out.line("-----> Building\n\tü\u{1b}[31m\r");
         out.clone().line("x".repeat(MAX_LINE_BYTES + 1));
 
-        assert_eq!(lines.try_recv().unwrap(), "-----> Building");
-        assert_eq!(lines.try_recv().unwrap(), "\tü[31m");
-        assert_eq!(lines.try_recv().unwrap().len(), MAX_LINE_BYTES);
+        let lines = lines.next().await.unwrap().items;
+        assert_eq!(lines[..2], ["-----> Building", "\tü[31m"]);
+        assert_eq!(lines[2].len(), MAX_LINE_BYTES);
     }
 }

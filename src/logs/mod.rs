@@ -3,6 +3,8 @@
 mod follow;
 mod line;
 mod merge;
+mod outputs;
+mod record;
 mod segment;
 #[cfg(test)]
 mod trial;
@@ -23,6 +25,7 @@ use segment::{Segments, Shape, Wanted};
 pub use follow::Follow;
 pub use line::{LogLine, Origin, Source};
 pub use merge::merge;
+pub use outputs::{OutputLines, OutputWriter, Outputs};
 
 const SHAPE: Shape = Shape { segment_bytes: LOG_SEGMENT_BYTES, segments: LOG_SEGMENTS };
 
@@ -37,6 +40,7 @@ pub struct Logs {
 struct Inner {
     dir: PathBuf,
     shape: Shape,
+    outputs: Outputs,
     /// `None` for a removed app: its id does not come back, and a late writer must not either.
     apps: Mutex<HashMap<AppId, Option<Arc<AppLog>>>>,
 }
@@ -68,7 +72,14 @@ impl Logs {
             .mode(0o700)
             .create(&dir)
             .map_err(|err| Error::setup(format!("the logs `{}` cannot be written: {err}", dir.display())).because(err))?;
-        Ok(Logs { inner: Arc::new(Inner { dir, shape, apps: Mutex::default() }) })
+        let outputs = Outputs::open(data_dir)?;
+        Ok(Logs { inner: Arc::new(Inner { dir, shape, outputs, apps: Mutex::default() }) })
+    }
+
+    /// Returns where the output of deploys is kept.
+    #[must_use]
+    pub fn outputs(&self) -> &Outputs {
+        &self.inner.outputs
     }
 
     /// Appends one line; see [`Logs::append_all`].

@@ -72,8 +72,13 @@ pub const BUILDS_AT_ONCE: usize = 1;
 pub const KEPT_IMAGES: usize = 5;
 /// What the builder may keep for the next builds; pruned daily.
 pub const BUILD_CACHE_BYTES: u64 = 10 * GIB;
-/// Output kept of one build.
+/// Output kept of one deploy: its beginning and its end, and what of a build goes into the app's log.
 pub const MAX_BUILD_LOG_BYTES: u64 = 10 * MIB;
+pub const BUILD_LOG_HEAD_BYTES: u64 = 2 * MIB;
+/// Deploys of one app whose output is kept.
+pub const KEPT_OUTPUTS: usize = 50;
+/// What waits in memory for one listener who reads slowly; of more, the oldest lines are left out.
+pub const BACKLOG_BYTES: usize = 4 << 20;
 /// One line of build or app output; the rest of it is cut.
 pub const MAX_LINE_BYTES: usize = 16 << 10;
 /// Log lines shown when a release fails.

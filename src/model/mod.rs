@@ -5,6 +5,7 @@ mod text;
 
 mod bridge;
 mod caller;
+mod deploy;
 mod formation;
 mod ids;
 mod image;
@@ -23,6 +24,7 @@ mod token;
 
 pub use bridge::BridgePrefix;
 pub use caller::{Caller, Origin, Role, Scope};
+pub use deploy::DeployId;
 pub use formation::{Formation, ProcessTable};
 pub use ids::{AppId, CommitId, ContainerId, ImageId, InstanceId, TokenId};
 pub use image::{ImageRef, RegistryHost};

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Platform;
 use super::permit::Permit;
-use crate::command::{Answer, Event, ReleaseRow, Reply};
+use crate::command::{Answer, Batch, Event, ReleaseRow, Reply, backlog, skipped};
 use crate::deploy::{Change, Talk};
 use crate::error::Result;
 use crate::model::{AppName, Version};
@@ -53,19 +53,21 @@ impl Platform {
         W: Future<Output = Result<Event>> + Send,
     {
         let (events, lines) = mpsc::channel(64);
-        let (said, mut talked) = mpsc::unbounded_channel::<Event>();
+        let (said, mut talked) = backlog::<Event>();
         let (staged, url) = (said.clone(), self.rooms().settings.app_url(app, self.rooms().http_port));
-        let talk = Talk::new(move |line| drop(said.send(Event::Talk(line.to_owned()))));
-        let talk = talk.with_stages(move |stage| drop(staged.send(Event::Stage(stage))));
+        let talk = Talk::new(move |line| said.tell(Event::Talk(line.to_owned()), line.len()));
+        let talk = talk.with_stages(move |stage| staged.tell_surely(Event::Stage(stage)));
         self.deployer.in_background(async move {
             let relay = async {
-                while let Some(event) = talked.recv().await {
-                    // It comes as data, and people would read it twice.
-                    if matches!(&event, Event::Talk(line) if line.trim() == url) {
-                        continue;
+                while let Some(Batch { skipped: count, items }) = talked.next().await {
+                    // A reader who is slow: what waited too long is left out.
+                    let notice = (count > 0).then(|| Event::Talk(skipped(count)));
+                    // The URL comes as data, and people would read it twice.
+                    let is_url = |event: &Event| matches!(event, Event::Talk(line) if line.trim() == url);
+                    for event in notice.into_iter().chain(items).filter(|event| !is_url(event)) {
+                        // The reader may have left; the deploy decides by `cancelled`, not by this.
+                        let _ = events.send(Ok(event)).await;
                     }
-                    // The reader may have left; the deploy decides by `cancelled`, not by this.
-                    let _ = events.send(Ok(event)).await;
                 }
             };
             let (result, ()) = tokio::join!(Box::pin(work(talk)), relay);

@@ -1,21 +1,14 @@
 //! The journal: one row a deploy, each stage committed before the side effect that it allows.
 
-use std::fmt;
-use std::str::FromStr;
-
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::Store;
 use super::column::{kind_columns, kind_of};
 use crate::error::{Error, Result};
-use crate::model::{AppId, CommitId, ImageId, ReleaseKind, Stage, Stamp, Version};
+use crate::model::{AppId, CommitId, DeployId, ImageId, ReleaseKind, Stage, Stamp, Version};
 
 const COLUMNS: &str = "id, app, kind, newer_kind, stage, failed_in, commit_id, image_id, version, by, message, started_at, \
                        finished_at, reason";
-
-/// A deploy's number on this server, never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeployId(i64);
 
 /// One deploy as far as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +102,11 @@ impl Store {
         self.deploys_where("app = ?1 ORDER BY id DESC LIMIT ?2", (app, limit)).await
     }
 
+    /// Returns the last deploy that made or started a release.
+    pub async fn deploy_of(&self, app: AppId, version: Version) -> Result<Option<Deploy>> {
+        Ok(self.deploys_where("app = ?1 AND version = ?2 ORDER BY id DESC LIMIT 1", (app, version)).await?.pop())
+    }
+
     /// Returns one deploy; an unknown number is [`Kind::NotFound`](crate::error::Kind::NotFound).
     pub async fn deploy(&self, deploy: DeployId) -> Result<Deploy> {
         self.read(move |conn, _| find(conn, deploy)).await
@@ -181,23 +179,6 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Deploy> {
         finished_at: row.get("finished_at")?,
         reason: row.get("reason")?,
     })
-}
-
-// === impl DeployId ===
-
-impl fmt::Display for DeployId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for DeployId {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let number = text.parse().ok().filter(|number| *number > 0).map(DeployId);
-        number.ok_or_else(|| Error::usage(format!("`{}` is not a deploy's number", text.escape_debug())))
-    }
 }
 
 #[cfg(test)]

@@ -32,9 +32,10 @@ use crate::error::{Error, Result};
 use crate::model::InstanceId;
 use seal::Sealer;
 
+pub use crate::model::DeployId;
 pub use apps::App;
 pub use config::ConfigValues;
-pub use deploys::{Deploy, DeployId, NewDeploy};
+pub use deploys::{Deploy, NewDeploy};
 pub use keys::{Admission, Key, NewKey};
 pub use processes::{AppSetting, Process, ProcessChange, ProcessId};
 pub use registries::Registry;

@@ -4,12 +4,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Store;
 use super::config::{self, open_snapshot};
-use super::deploys::{self, DeployId};
+use super::deploys;
 use super::processes;
 use super::releases::{is_already, release};
 use super::seal::Sealer;
 use crate::error::Result;
-use crate::model::{AppId, ReleaseState, Stage, Stamp, Version};
+use crate::model::{AppId, DeployId, ReleaseState, Stage, Stamp, Version};
 
 /// What goes into the switch beside the release itself.
 #[derive(Clone, Debug, Default)]

@@ -395,9 +395,9 @@ pub fn unique() -> String {
     format!("{}{}", std::process::id(), now.subsec_nanos())
 }
 
-/// Everything below `repos`, `logs` and `tmp`: all of it belongs to apps.
+/// Everything below `repos`, `logs`, `builds` and `tmp`: all of it belongs to apps.
 pub fn leftover_files(data: &Path) -> Vec<PathBuf> {
-    ["repos", "logs", "tmp"]
+    ["repos", "logs", "builds", "tmp"]
         .iter()
         .flat_map(|folder| std::fs::read_dir(data.join(folder)).unwrap().flatten().map(|entry| entry.path()))
         .collect()
