@@ -21,7 +21,7 @@ const SHOWN_TALK: usize = 50;
 pub(super) enum Form {
     /// One JSON value, when all is done.
     Whole,
-    /// Log records as one JSON array, written as they come: there may be more of them than memory.
+    /// Log records, or lines of output, as one JSON array, written as they come: there may be more of them than memory.
     Records,
     /// One event a line, at once, and always an end (NDJSON).
     Lines,
@@ -46,7 +46,8 @@ impl Form {
         if command.is_endless() || accepted.any(|list| list.to_ascii_lowercase().contains("application/x-ndjson")) {
             return Form::Lines;
         }
-        if matches!(command, Command::Logs { .. }) { Form::Records } else { Form::Whole }
+        let is_records = matches!(command, Command::Logs { .. } | Command::BuildsOutput { .. } | Command::ReleasesOutput { .. });
+        if is_records { Form::Records } else { Form::Whole }
     }
 }
 

@@ -90,6 +90,7 @@ pub(super) async fn of_records(mut events: Lines, here: DropGuard) -> Result<Bod
 fn record(event: &Event) -> Vec<u8> {
     let written = match event {
         Event::Log(record) => serde_json::to_vec(record),
+        Event::Say(text) => serde_json::to_vec(&serde_json::json!({ "message": text })),
         other => serde_json::to_vec(other),
     };
     written.expect("events hold nothing that JSON cannot")

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AppName, CommitId, ContainerId, Fingerprint, RegistryHost, ReleaseKind, ReleaseState, Role, Stamp, Token, TokenId, Version,
+    AppName, CommitId, ContainerId, DeployId, Fingerprint, ImageId, RegistryHost, ReleaseKind, ReleaseState, Role, Stage, Stamp, Token,
+    TokenId, Version,
 };
 
 /// The answer to a command that gives a value.
@@ -20,6 +21,8 @@ pub enum Answer {
     /// One value, printed as it is.
     Text(String),
     Releases(Vec<ReleaseRow>),
+    Release(Box<ReleaseDetails>),
+    Builds(Vec<BuildRow>),
     Keys(Vec<KeyRow>),
     Tokens(Vec<TokenRow>),
     NewToken(NewToken),
@@ -107,6 +110,50 @@ pub struct ReleaseRow {
     pub description: String,
     pub by: String,
     pub created_at: Stamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// All that is known of one release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseDetails {
+    pub app: AppName,
+    pub version: Version,
+    pub kind: ReleaseKind,
+    pub state: ReleaseState,
+    pub commit: Option<CommitId>,
+    pub image: ImageId,
+    pub image_tag: String,
+    /// The names of its config variables, never the values.
+    pub config: Vec<String>,
+    pub description: String,
+    pub by: String,
+    pub created_at: Stamp,
+    pub live_at: Option<Stamp>,
+    pub retired_at: Option<Stamp>,
+    /// The deploy that made it, for `builds:output`.
+    pub build: Option<DeployId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// One deploy: a push, an upload, an image or a change, whatever became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildRow {
+    pub id: DeployId,
+    pub kind: ReleaseKind,
+    /// `waiting`, `building`, `built`, `starting`, `probing`, `stored`, `done` or `failed`
+    pub state: String,
+    /// Where it is, or in which stage it failed.
+    pub stage: Stage,
+    pub release: Option<Version>,
+    pub commit: Option<CommitId>,
+    pub by: String,
+    pub started_at: Stamp,
+    /// When its release was live, or it had failed.
+    pub ended_at: Option<Stamp>,
+    /// From its beginning to its end, or until now.
+    pub took_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -9,6 +9,7 @@ mod catalog;
 mod conversation;
 pub mod frame;
 mod git_io;
+mod history;
 mod limit;
 mod look;
 mod paint;
@@ -21,8 +22,8 @@ pub mod wire;
 mod words;
 
 pub use answer::{
-    Answer, AppDetails, AppRow, ConfigRow, Done, Entry, FormationRow, KeyRow, NewToken, ProcessRow, RegistryRow, ReleaseRow, ServerHello,
-    ServerStatus, TokenRow, VersionInfo, WhoAmI,
+    Answer, AppDetails, AppRow, BuildRow, ConfigRow, Done, Entry, FormationRow, KeyRow, NewToken, ProcessRow, RegistryRow, ReleaseDetails,
+    ReleaseRow, ServerHello, ServerStatus, TokenRow, VersionInfo, WhoAmI,
 };
 pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};
 pub use assignment::Assignment;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::answer::{Answer, AppDetails, Done, NewToken, ServerStatus, WhoAmI};
 use super::call::Event;
+use super::history;
 use super::look::Look;
 use super::paint::Paint;
 use super::table::{pairs, table};
@@ -63,6 +64,8 @@ fn json_of(answer: &Answer) -> String {
         Answer::Entries(entries) => line_of_json(entries),
         Answer::Text(text) => line_of_json(text),
         Answer::Releases(rows) => line_of_json(rows),
+        Answer::Release(release) => line_of_json(release),
+        Answer::Builds(rows) => line_of_json(rows),
         Answer::Keys(rows) => line_of_json(rows),
         Answer::Tokens(rows) => line_of_json(rows),
         Answer::NewToken(token) => line_of_json(token),
@@ -126,6 +129,8 @@ fn text_of(answer: &Answer, look: &Look) -> String {
                 vec![row.version.to_string(), row.state.to_string(), what, commit, row.by.clone(), ago(Some(row.created_at))]
             }),
         ),
+        Answer::Release(release) => history::release(release, look),
+        Answer::Builds(rows) => history::builds(rows, look),
         Answer::Keys(rows) if rows.is_empty() => "no keys yet: mini keys add NAME FILE\n".into(),
         Answer::Keys(rows) => table(
             look,
@@ -225,11 +230,11 @@ fn apps_of(apps: Option<&[crate::model::AppName]>) -> String {
     }
 }
 
-fn or_dash(value: Option<impl ToString>) -> String {
+pub(super) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".into(), |value| value.to_string())
 }
 
-fn ago(stamp: Option<Stamp>) -> String {
+pub(super) fn ago(stamp: Option<Stamp>) -> String {
     stamp.map_or_else(|| "-".into(), |stamp| format!("{} ago", span(stamp.age())))
 }
 
@@ -240,7 +245,7 @@ fn end_of(stamp: Stamp) -> String {
 }
 
 /// Names a length of time by its largest unit: `45s`, `12m`, `3h`, `9d`.
-fn span(length: Duration) -> String {
+pub(super) fn span(length: Duration) -> String {
     let seconds = length.as_secs();
     match seconds {
         0..60 => format!("{seconds}s"),

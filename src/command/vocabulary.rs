@@ -8,7 +8,7 @@ use super::limit::Limit;
 use super::scaling::Scaling;
 use super::selection::{LogSource, Since};
 use crate::error::{Error, Result};
-use crate::model::{AppName, CommitId, ConfigName, ImageRef, KeyName, Lifetime, ProcessName, RegistryHost, Role, Version};
+use crate::model::{AppName, CommitId, ConfigName, DeployId, ImageRef, KeyName, Lifetime, ProcessName, RegistryHost, Role, Version};
 
 /// A command of the server. No variant holds a path: files are opened by the client, every other door takes `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
@@ -168,6 +168,45 @@ pub enum Command {
         #[arg(short = 'n', long = "num", value_name = "RELEASES", default_value_t = 20)]
         lines: u32,
     },
+    /// Show one release
+    #[command(name = "releases:info")]
+    ReleasesInfo {
+        app: AppName,
+        /// Which one, as v12
+        version: Version,
+    },
+    /// Print what the deploy said that made a release, a failed one too
+    #[command(name = "releases:output")]
+    ReleasesOutput {
+        app: AppName,
+        /// Which one, as v12
+        version: Version,
+    },
+    /// List an app's builds and other deploys, under way and ended
+    #[command(name = "builds")]
+    Builds {
+        app: AppName,
+        /// How many to list, newest first
+        #[arg(short = 'n', long = "num", value_name = "BUILDS", default_value_t = 20)]
+        lines: u32,
+    },
+    /// Print what a build said, a failed one too
+    #[command(name = "builds:output")]
+    BuildsOutput {
+        /// Its number in `builds`
+        #[arg(value_name = "ID")]
+        build: DeployId,
+        /// Go on with what it says until it ends; its end is the exit code
+        #[arg(short = 'f', long)]
+        follow: bool,
+    },
+    /// Cancel a build or another deploy that has not begun its switch
+    #[command(name = "builds:cancel")]
+    BuildsCancel {
+        /// Its number in `builds`
+        #[arg(value_name = "ID")]
+        build: DeployId,
+    },
     /// Release an earlier release's image and config again
     #[command(name = "rollback")]
     Rollback {
@@ -302,6 +341,8 @@ pub enum Need {
     LoggedIn,
     /// `role` on this app.
     App(AppName, Role),
+    /// `role` on the app of this deploy.
+    Build(DeployId, Role),
     /// To deploy to this app, which is created if the name is free and the caller may.
     Deploy(AppName),
     /// `role` on all apps: a scoped key cannot.
@@ -322,8 +363,13 @@ impl Command {
             | Command::Ps { app }
             | Command::Limits { app }
             | Command::Logs { app, .. }
-            | Command::Releases { app, .. } => Need::App(app.clone(), Role::View),
+            | Command::Builds { app, .. }
+            | Command::Releases { app, .. }
+            | Command::ReleasesInfo { app, .. }
+            | Command::ReleasesOutput { app, .. } => Need::App(app.clone(), Role::View),
             Command::PsScale { app, scalings } if scalings.is_empty() => Need::App(app.clone(), Role::View),
+            Command::BuildsOutput { build, .. } => Need::Build(*build, Role::View),
+            Command::BuildsCancel { build } => Need::Build(*build, Role::Deploy),
             Command::AppsSet { app, .. }
             | Command::PsScale { app, .. }
             | Command::PsRestart { app, .. }
@@ -364,10 +410,10 @@ impl Command {
         Self::READERS.contains(&word)
     }
 
-    /// Tells whether the reply goes on until its reader leaves.
+    /// Tells whether the reply goes on until its reader leaves, or what it follows has ended.
     #[must_use]
     pub fn is_endless(&self) -> bool {
-        matches!(self, Command::Logs { follow: true, .. })
+        matches!(self, Command::Logs { follow: true, .. } | Command::BuildsOutput { follow: true, .. })
     }
 
     /// Tells whether the command reads the session's input.

@@ -23,6 +23,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("apps:list", "apps"),
     ("ps:rebuild", "rebuild"),
     ("config:show", "config"),
+    ("builds:list", "builds"),
     ("keys:list", "keys"),
     ("tokens:list", "tokens"),
     ("tokens:add", "tokens:create"),

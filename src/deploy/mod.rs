@@ -7,6 +7,7 @@ mod alter;
 mod attached;
 mod build;
 mod builders;
+mod cancel;
 mod change;
 mod complaint;
 mod converge;

@@ -2,6 +2,7 @@
 
 mod apps;
 mod backup;
+mod builds;
 mod config;
 mod deploy;
 mod git;
@@ -122,6 +123,11 @@ impl Platform {
             Command::ConfigSet { assignments, no_restart, .. } => self.set_config(&permit, assignments, no_restart, input, cancelled).await,
             Command::ConfigUnset { names, no_restart, .. } => Ok(self.unset_config(&permit, names, no_restart, cancelled)),
             Command::Releases { lines, .. } => self.list_releases(&permit, lines as usize).await,
+            Command::ReleasesInfo { version, .. } => self.release_details(&permit, version).await,
+            Command::ReleasesOutput { version, .. } => self.release_output(&permit, version, cancelled).await,
+            Command::Builds { lines, .. } => self.list_builds(&permit, lines).await,
+            Command::BuildsOutput { follow, .. } => self.build_output(&permit, follow, cancelled).await,
+            Command::BuildsCancel { .. } => self.cancel_build(&permit).await,
             Command::Rollback { version, .. } => Ok(self.roll_back(&permit, version, cancelled)),
             Command::Rebuild { no_cache, .. } => Ok(self.rebuild(&permit, no_cache, cancelled)),
             Command::Deploy { image: Some(image), message, .. } => Ok(self.deploy_image(permit, image, message, cancelled)),

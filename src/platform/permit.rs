@@ -3,9 +3,9 @@
 use super::Platform;
 use crate::command::Need;
 use crate::deploy::Target;
-use crate::error::{Error, Result};
-use crate::model::{AppName, Caller, Role, Scope};
-use crate::store::App;
+use crate::error::{Error, Kind, Result};
+use crate::model::{AppName, Caller, DeployId, Role, Scope};
+use crate::store::{App, Deploy};
 
 /// A caller that was let through, and what the need was about.
 pub(super) struct Permit {
@@ -17,6 +17,7 @@ pub(super) struct Permit {
 enum About {
     Nothing,
     App(App),
+    Build(App, Box<Deploy>),
     Target(Target),
 }
 
@@ -30,8 +31,16 @@ impl Permit {
     /// Returns the app. Every command whose need names an app has one.
     pub(super) fn app(&self) -> &App {
         match &self.about {
-            About::App(app) => app,
+            About::App(app) | About::Build(app, _) => app,
             About::Nothing | About::Target(_) => panic!("a permit for an app's verb holds the app"),
+        }
+    }
+
+    /// Returns the deploy. Every command whose need is one has it.
+    pub(super) fn deploy(&self) -> &Deploy {
+        match &self.about {
+            About::Build(_, deploy) => deploy,
+            About::Nothing | About::App(_) | About::Target(_) => panic!("a permit for a deploy's verb holds the deploy"),
         }
     }
 
@@ -39,7 +48,7 @@ impl Permit {
     pub(super) fn into_target(self) -> (Caller, Target) {
         match self.about {
             About::Target(target) => (self.caller, target),
-            About::Nothing | About::App(_) => panic!("a permit to deploy holds where to"),
+            About::Nothing | About::App(_) | About::Build(..) => panic!("a permit to deploy holds where to"),
         }
     }
 }
@@ -62,6 +71,11 @@ impl Platform {
                 check_role(caller, *role)?;
                 About::App(app)
             }
+            Need::Build(number, role) => {
+                let (app, deploy) = self.reachable_build(caller, *number).await?;
+                check_role(caller, *role)?;
+                About::Build(app, Box::new(deploy))
+            }
             Need::Deploy(name) => {
                 check_role(caller, Role::Deploy)?;
                 About::Target(self.push_target(caller, name.clone()).await?)
@@ -74,6 +88,17 @@ impl Platform {
     pub(super) async fn reachable(&self, caller: &Caller, name: &AppName) -> Result<App> {
         let app = self.rooms().store.app_by_name(name.clone()).await?;
         app.filter(|app| caller.scope.reaches(&app.id)).ok_or_else(|| no_such_app(name))
+    }
+
+    /// Finds a deploy of an app within the caller's reach; a foreign one looks the same as a missing one.
+    async fn reachable_build(&self, caller: &Caller, number: DeployId) -> Result<(App, Deploy)> {
+        let missing = || Error::not_found(format!("there is no deploy {number}")).hint("see the numbers: ssh mini builds APP");
+        let is_missing = |err: Error| if err.kind() == Kind::NotFound { missing() } else { err };
+        let deploy = self.rooms().store.deploy(number).await.map_err(is_missing)?;
+        if !caller.scope.reaches(&deploy.app) {
+            return Err(missing());
+        }
+        Ok((self.rooms().store.app(deploy.app.clone()).await.map_err(is_missing)?, deploy))
     }
 }
 

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Platform;
 use super::permit::Permit;
-use crate::command::{Answer, Batch, Event, ReleaseRow, Reply, backlog, skipped};
+use crate::command::{Answer, Batch, Event, ReleaseDetails, ReleaseRow, Reply, backlog, skipped};
 use crate::deploy::{Change, Talk};
 use crate::error::Result;
 use crate::model::{AppName, Version};
@@ -25,6 +25,30 @@ impl Platform {
             reason: release.reason,
         });
         Ok(Reply::Value(Answer::Releases(rows.collect())))
+    }
+
+    pub(super) async fn release_details(&self, permit: &Permit, version: Version) -> Result<Reply> {
+        let (store, app) = (&self.rooms().store, permit.app());
+        let release = store.release(app.id.clone(), version).await?;
+        let config = store.release_config(app.id.clone(), version).await?;
+        let deploy = store.deploy_of(app.id.clone(), version).await?;
+        Ok(Reply::Value(Answer::Release(Box::new(ReleaseDetails {
+            app: app.name.clone(),
+            version,
+            kind: release.kind,
+            state: release.state,
+            commit: release.revision.map(|revision| revision.commit),
+            image: release.image,
+            image_tag: release.image_tag,
+            config: config.into_keys().map(|name| name.to_string()).collect(),
+            description: release.description,
+            by: release.by,
+            created_at: release.created_at,
+            live_at: release.live_at,
+            retired_at: release.retired_at,
+            build: deploy.map(|deploy| deploy.id),
+            reason: release.reason,
+        }))))
     }
 
     pub(super) fn roll_back(&self, permit: &Permit, version: Option<Version>, cancelled: CancellationToken) -> Reply {

@@ -28,6 +28,11 @@ fn table(key: &str) -> Vec<(&'static str, Value, u16)> {
         ("config", json!({"app": "blog", "show": true}), 200),
         ("config:unset", json!({"app": "blog", "names": ["A"]}), 200),
         ("releases", app.clone(), 200),
+        ("releases:info", json!({"app": "blog", "version": "v7"}), 404),
+        ("releases:output", json!({"app": "blog", "version": "v7"}), 404),
+        ("builds", app.clone(), 200),
+        ("builds:output", json!({"build": 7}), 404),
+        ("builds:cancel", json!({"build": "7"}), 404),
         ("rollback", json!({"app": "blog", "version": "v7"}), 404),
         ("rebuild", app.clone(), 404),
         ("deploy", json!({"app": "blog", "image": "127.0.0.1:1/nothing"}), 503),
@@ -78,7 +83,7 @@ fn every_word_has_a_route_and_answers_what_the_command_line_prints() {
         }
         let same = match *word {
             "apps" | "keys" | "tokens" | "version" => vec![*word],
-            "apps:info" | "ps" | "releases" | "config" if *status == 200 => vec![*word, "blog"],
+            "apps:info" | "ps" | "releases" | "builds" | "config" if *status == 200 => vec![*word, "blog"],
             _ => continue,
         };
         let show = if *word == "config" { &["--show", "--json"][..] } else { &["--json"] };

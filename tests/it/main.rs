@@ -7,6 +7,7 @@ mod harness;
 
 mod api;
 mod backups;
+mod builds;
 mod by_hand;
 mod client;
 mod client_http;

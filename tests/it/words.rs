@@ -47,6 +47,7 @@ const TABLE: &[(&str, i32)] = &[
     ("config:set APP --no-restart LATER=1", 0),
     ("config:set APP GREETING=bye OTHER=1", 0),
     ("releases APP", 0),
+    ("releases:output APP v2", 0),
     ("rollback APP v2", 0),
     ("config APP --show", 0),
     ("config:unset APP GREETING", 0),
@@ -60,6 +61,8 @@ const TABLE: &[(&str, i32)] = &[
     ("apps:info APP-new", 0),
     ("logs APP-new", 0),
     ("releases APP-new", 0),
+    ("builds APP-new", 0),
+    ("builds:list APP-new -n 3", 0),
     ("ps APP-new", 0),
     ("config APP-new", 0),
     ("config:set APP-new A=1", 0),
@@ -87,6 +90,12 @@ const TABLE: &[(&str, i32)] = &[
     ("config:set APP PORT=many", 2),
     ("config:get APP", 2),
     ("rollback APP 12", 2),
+    ("releases:info APP", 2),
+    ("releases:output APP 3", 2),
+    ("builds", 2),
+    ("builds:output", 2),
+    ("builds:output APP", 2),
+    ("builds:cancel 0", 2),
     ("rollback APP v8", 2),
     ("apps:set APP deploy-branch=trunk", 2),
     ("apps:set APP host-ports=0", 2),
@@ -115,6 +124,13 @@ const TABLE: &[(&str, i32)] = &[
     ("limits:set APP memory=1k", 2),
     ("limits:set APP disk=1g", 2),
     ("rebuild missing", 3),
+    ("builds missing", 3),
+    ("builds:output 999", 3),
+    ("builds output 999 -f", 3),
+    ("builds:cancel 999", 3),
+    ("releases:info APP v99", 3),
+    ("releases:info missing v1", 3),
+    ("releases:output APP v99", 3),
     ("run missing ls", 3),
     ("run APP-new -d ls", 3),
     ("enter APP-new", 3),
@@ -285,7 +301,7 @@ fn a_role_and_a_scope_hold_for_every_word() {
     mini.local_with(&["keys:add", "viewer", "--role", "view"], &viewer.public_key()).ok();
     mini.local_with(&["keys:add", "scoped", "--app", "mine"], &scoped.public_key()).ok();
 
-    for words in ["apps", "apps:info mine", "ps mine", "logs mine", "releases mine", "whoami", "version"] {
+    for words in ["apps", "apps:info mine", "ps mine", "logs mine", "releases mine", "builds mine", "whoami", "version"] {
         viewer.ssh(mini.ssh, words).ok();
         scoped.ssh(mini.ssh, words).ok();
     }
