@@ -275,6 +275,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_step_that_prints_a_flood_is_read_line_by_line() {
+        let trial = Trial::start();
+        let app = trial.app();
+        let request = trial.request(&app, &format!("FROM busybox\nRUN yes {app} | head -c 40000000\n"));
+        let (before, mut told) = (peak_memory_mib(), 0);
+        let mut progress = Progress::new(|line: BuildLine| told += line.text().len());
+
+        trial.engine.attempt(Builder::Classic, &request, &mut progress).await.unwrap();
+
+        assert!(told > 30_000_000, "{told} bytes");
+        assert!(peak_memory_mib() < before + 32, "{} MiB after {before} MiB", peak_memory_mib());
+        trial.end().await;
+    }
+
+    /// The most memory that this process has had at once.
+    fn peak_memory_mib() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() >> 10
+    }
+
+    #[tokio::test]
     async fn the_classic_builder_fails_in_the_same_words() {
         let trial = Trial::start();
         let app = trial.app();

@@ -338,6 +338,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_disk_that_takes_nothing_costs_the_lines_and_says_how_many() {
+        let (_dir, outputs, app) = outputs();
+        let mut writer = outputs.keep(app.clone(), DeployId(1)).await.unwrap();
+        writer.append(std::iter::once("first"));
+        let full = RecordWriter::full_disk(SHAPE);
+        let good = std::mem::replace(&mut writer.record, full);
+        writer.append(["lost", "lost"].into_iter());
+        writer.append(std::iter::once("lost"));
+
+        writer.record = good;
+        writer.append(std::iter::once("last"));
+        drop(writer);
+
+        let lines = all(outputs.read(app, DeployId(1)).await.unwrap(), true).await;
+        assert_eq!(lines, ["first", "… 3 lines are not kept: the disk took none …", "last"]);
+    }
+
+    #[tokio::test]
     async fn half_a_line_that_a_crash_left_is_told() {
         let (_dir, outputs, app) = outputs();
         let mut writer = outputs.keep(app.clone(), DeployId(1)).await.unwrap();

@@ -136,6 +136,14 @@ impl RecordReader {
 }
 
 #[cfg(test)]
+impl RecordWriter {
+    /// A record on a disk that takes nothing (full(4)).
+    pub(super) fn full_disk(shape: RecordShape) -> Self {
+        RecordWriter { file: OpenOptions::new().write(true).open("/dev/full").unwrap(), shape, said: 0 }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 #[allow(dead_code)]
+mod floods;
 mod harness;
 
 mod api;
