@@ -100,6 +100,7 @@ mod tests {
     use super::super::PushRequest;
     use super::super::wire::WireUpdate;
     use super::*;
+    use crate::model::limits::BACKLOG_BYTES;
 
     struct Talker {
         kept: Option<HookOutput>,
@@ -176,6 +177,53 @@ mod tests {
         assert_eq!((alone.1, alone.2), (vec![1], 0));
         assert_eq!((rejected.1, rejected.2), (vec![1, 1], 0));
         assert_eq!((twice.1, twice.2), (vec![0, 0, 1], 1));
+    }
+
+    /// Says very much, and notes when it is done with that.
+    struct Flooder(CancellationToken);
+
+    impl PushHandler for Flooder {
+        async fn pre_receive(&mut self, _: PushRequest, out: HookOutput) -> Verdict {
+            for number in 0..100_000 {
+                out.line(format!("{number:>1000}"));
+            }
+            self.0.cancel();
+            out.line("=====> Released v2");
+            Verdict::Accept
+        }
+
+        async fn update(&mut self, _: RefUpdate, _: HookOutput) -> Verdict {
+            Verdict::Reject
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pusher_who_does_not_read_holds_nothing_up_and_hears_the_end() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let done = CancellationToken::new();
+        let (mut handler, (busy, _)) = (Flooder(done.clone()), watch::channel(false));
+        let mut printed = String::new();
+        let client = async {
+            pre_receive(&[]).frame().unwrap().write(&mut theirs).await.unwrap();
+            done.cancelled().await;
+            loop {
+                let frame = Frame::read(&mut theirs).await.unwrap().unwrap();
+                if frame.kind == EXIT {
+                    break frame.payload[0];
+                }
+                printed.push_str(std::str::from_utf8(&frame.payload).unwrap());
+            }
+        };
+
+        let code = tokio::select! {
+            () = serve(ours, Path::new("/r"), &mut handler, &busy) => panic!("ended before its client"),
+            code = client => code,
+        };
+
+        assert_eq!(code, 0);
+        assert!(printed.len() < 3 * BACKLOG_BYTES, "{} bytes of 100 MB", printed.len());
+        assert!(printed.lines().any(|line| line.starts_with("(skipped ") && line.ends_with(" lines)")));
+        assert!(printed.ends_with(&format!("{:>1000}\n=====> Released v2\n", 99_999)));
     }
 
     #[tokio::test]

@@ -15,8 +15,7 @@ use crate::error::{Error, Result};
 use crate::model::limits::{BUILD_LOG_HEAD_BYTES, KEPT_OUTPUTS, MAX_BUILD_LOG_BYTES, MAX_LINE_BYTES, MIB};
 use crate::model::{AppId, DeployId};
 
-const SHAPE: RecordShape =
-    RecordShape { head_bytes: BUILD_LOG_HEAD_BYTES, tail_bytes: MAX_BUILD_LOG_BYTES - BUILD_LOG_HEAD_BYTES, chunk_bytes: 64 << 10 };
+const SHAPE: RecordShape = RecordShape { head: BUILD_LOG_HEAD_BYTES, tail: MAX_BUILD_LOG_BYTES - BUILD_LOG_HEAD_BYTES, chunk: 64 << 10 };
 
 /// All kept outputs below `<data>/builds`; clones are cheap and share them.
 #[derive(Clone)]

@@ -10,13 +10,13 @@ use std::path::Path;
 /// Twenty digits and a line end.
 const HEADER_BYTES: u64 = 21;
 
-/// How much of the beginning and of the end is kept.
+/// How many bytes of the beginning and of the end are kept.
 #[derive(Clone, Copy)]
 pub(super) struct RecordShape {
-    pub head_bytes: u64,
-    pub tail_bytes: u64,
+    pub head: u64,
+    pub tail: u64,
     /// Written and read at a time; a crash, or a writer beside a reader, spoils at most this much of the ring's oldest part.
-    pub chunk_bytes: u64,
+    pub chunk: u64,
 }
 
 /// The end at which a record is written.
@@ -46,16 +46,16 @@ pub(super) struct Piece {
 impl RecordShape {
     /// Returns where the byte with this number stands, and how many may follow it there.
     fn place(self, number: u64) -> (u64, u64) {
-        if number < self.head_bytes {
-            return (HEADER_BYTES + number, self.head_bytes - number);
+        if number < self.head {
+            return (HEADER_BYTES + number, self.head - number);
         }
-        let around = (number - self.head_bytes) % self.tail_bytes;
-        (HEADER_BYTES + self.head_bytes + around, self.tail_bytes - around)
+        let around = (number - self.head) % self.tail;
+        (HEADER_BYTES + self.head + around, self.tail - around)
     }
 
     /// Returns the first byte of the ring that is still there when `said` bytes were said.
     fn oldest(self, said: u64) -> u64 {
-        if said <= self.head_bytes + self.tail_bytes { self.head_bytes } else { said - self.tail_bytes + self.chunk_bytes }
+        if said <= self.head + self.tail { self.head } else { said - self.tail + self.chunk }
     }
 }
 
@@ -73,7 +73,7 @@ impl RecordWriter {
     pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let (offset, room) = self.shape.place(self.said);
-            let length = bytes.len().min(usize::try_from(room.min(self.shape.chunk_bytes)).unwrap_or(usize::MAX));
+            let length = bytes.len().min(usize::try_from(room.min(self.shape.chunk)).unwrap_or(usize::MAX));
             self.file.write_all_at(&bytes[..length], offset)?;
             let said = self.said + length as u64;
             self.write_header(said)?;
@@ -105,10 +105,10 @@ impl RecordReader {
             }
             omitted += self.pass_what_is_gone(said);
             let (offset, room) = self.shape.place(self.at);
-            let length = room.min(self.shape.chunk_bytes).min(said - self.at);
+            let length = room.min(self.shape.chunk).min(said - self.at);
             let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
             self.file.read_exact_at(&mut bytes, offset)?;
-            let is_whole = self.at < self.shape.head_bytes || self.at >= self.shape.oldest(self.said()?);
+            let is_whole = self.at < self.shape.head || self.at >= self.shape.oldest(self.said()?);
             if is_whole {
                 self.at += length;
                 return Ok(Piece { omitted, bytes });
@@ -119,7 +119,7 @@ impl RecordReader {
 
     fn pass_what_is_gone(&mut self, said: u64) -> u64 {
         let oldest = self.shape.oldest(said);
-        if self.at < self.shape.head_bytes || self.at >= oldest {
+        if self.at < self.shape.head || self.at >= oldest {
             return 0;
         }
         let gone = oldest - self.at;
@@ -147,7 +147,7 @@ impl RecordWriter {
 mod tests {
     use super::*;
 
-    const SHAPE: RecordShape = RecordShape { head_bytes: 20, tail_bytes: 50, chunk_bytes: 10 };
+    const SHAPE: RecordShape = RecordShape { head: 20, tail: 50, chunk: 10 };
 
     fn all(reader: &mut RecordReader) -> (String, u64) {
         let (mut text, mut omitted) = (String::new(), 0);
@@ -181,7 +181,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("1");
         let mut writer = RecordWriter::create(&path, SHAPE).unwrap();
-        let said: String = (0..1000).map(|number: u32| format!("{number:04}")).collect();
+        let said = (0..1000).map(|number: u32| format!("{number:04}")).collect::<Vec<_>>().concat();
 
         writer.append(said.as_bytes()).unwrap();
 

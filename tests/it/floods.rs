@@ -68,7 +68,8 @@ fn a_pusher_who_does_not_read_holds_up_no_build_and_hears_the_verdict() {
 /// Commits a build that prints long and short lines, one line without an end and bytes that are no text; new to any cache.
 fn flood(repo: &Repo) {
     let (mb, mark) = (step_mb(), unique());
-    let steps: String = (0..4).map(|step| format!("RUN yes {step}.{mark} | head -c {mb}000000\n")).collect();
+    let steps: Vec<String> = (0..4).map(|step| format!("RUN yes {step}.{mark} | head -c {mb}000000\n")).collect();
+    let steps = steps.concat();
     let one_line = format!("RUN : {mark}; head -c {mb}000000 /dev/zero | tr '\\0' x\n");
     let binary = format!("RUN : {mark}; head -c {mb}000000 /dev/urandom\n");
     let rest = "COPY . /www/\nCMD [\"sh\", \"-c\", \"exec httpd -f -p $PORT -h /www\"]\n";

@@ -184,6 +184,71 @@ fn of_many_pushes_at_once_one_goes_live_and_each_other_gets_one_of_two_sentences
 }
 
 #[test]
+fn pushes_to_many_apps_at_once_all_end_and_each_app_has_one_winner() {
+    // The short form; `MINI_SOAK=1` is 50 pushes over 10 apps.
+    let (apps, each) = if std::env::var_os("MINI_SOAK").is_some() { (10, 5) } else { (5, 4) };
+    let mini = Mini::start();
+    let origin = Repo::hello();
+    let names: Vec<String> = (0..apps).map(|number| format!("app{number}")).collect();
+    for name in &names {
+        mini.anna.push(origin.path(), mini.ssh, name, &["main"]).ok();
+    }
+    let mut racers = Vec::new();
+    for number in 0..apps * each {
+        let (repo, name) = (Repo::shallow_clone_of(&origin), &names[number % apps]);
+        let gate = late_push_hook(&repo);
+        let commit = repo.next(&format!("page {number}"));
+        let mut push = mini.anna.begin_push(repo.path(), mini.ssh, name, &["main"]);
+        push.wait_for("has seen the refs");
+        racers.push((name, commit, gate, push, repo));
+    }
+
+    for (_, _, gate, ..) in &racers {
+        std::fs::write(gate, "").unwrap();
+    }
+
+    let ended: Vec<(&String, String, Said, Repo)> =
+        racers.into_iter().map(|(name, commit, _, push, repo)| (name, commit, push.finish(), repo)).collect();
+    for name in &names {
+        let here: Vec<(&str, &Said)> =
+            ended.iter().filter(|(app, ..)| *app == name).map(|(_, commit, said, _)| (&commit[..7], said)).collect();
+        let winners: Vec<&str> = here.iter().filter(|(_, said)| said.code == 0).map(|(commit, _)| *commit).collect();
+        assert_eq!(winners.len(), 1, "{here:#?}");
+        for (commit, _) in &here {
+            assert!(leads_to(commit, winners[0], &here), "{commit} lost without a reason: {here:#?}");
+        }
+        let live = ended.iter().find(|(_, commit, ..)| commit.starts_with(winners[0])).unwrap();
+        let state = mini.state(name);
+        for reference in ["HEAD", "refs/heads/deployed", "refs/heads/main"] {
+            assert!(state.contains(&format!("{}\t{reference}\n", live.1)), "{state}");
+        }
+        let rows = mini.local(&["builds", name, "--json"]).ok().stdout;
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&rows).unwrap();
+        assert!(rows.iter().all(|row| row["state"] == "done" || row["state"] == "failed"), "{rows:#?}");
+    }
+    mini.finish();
+}
+
+/// Follows what the losers were told: superseded by a later one, and so on, or too late for the one that went live.
+fn leads_to(commit: &str, winner: &str, here: &[(&str, &Said)]) -> bool {
+    let mut commit = commit.to_owned();
+    for _ in here {
+        if commit == winner {
+            return true;
+        }
+        let Some((_, said)) = here.iter().find(|(other, _)| *other == commit) else { return false };
+        let told = said.remote();
+        let after = |start: &str, end: &str| told.iter().find_map(|line| Some(line.strip_prefix(start)?.strip_suffix(end)?.to_owned()));
+        if let Some(moved_to) = after(" !     main moved to ", " while you were pushing: pull and push again") {
+            return moved_to == winner;
+        }
+        let Some(later) = after(" !     superseded by ", " (pushed by anna@test)") else { return false };
+        commit = later;
+    }
+    false
+}
+
+#[test]
 fn a_detached_push_goes_live_without_its_client() {
     let mini = Mini::start();
     let marker = format!("3.{}", unique());
