@@ -13,6 +13,7 @@ mod history;
 mod limit;
 mod look;
 mod paint;
+mod plain_words;
 mod render;
 mod scaling;
 mod selection;

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::assignment::Assignment;
 use super::limit::Limit;
+use super::plain_words::{one_line, only_the_input, only_the_output};
 use super::scaling::Scaling;
 use super::selection::{LogSource, Since};
-use crate::error::{Error, Result};
 use crate::model::{AppName, CommitId, ConfigName, DeployId, ImageRef, KeyName, Lifetime, ProcessName, RegistryHost, Role, Version};
 
 /// A command of the server. No variant holds a path: files are opened by the client, every other door takes `-`.
@@ -438,26 +438,4 @@ impl Command {
     pub fn is_attached(&self) -> bool {
         self.takes_terminal() || matches!(self, Command::Backup { .. })
     }
-}
-
-/// Parses the `-` that stands for the input. The sentence is for those who named a file of their own machine over ssh.
-fn only_the_input(word: &str) -> Result<String> {
-    if word == "-" { Ok(word.to_owned()) } else { Err(Error::usage("the server does not read files: pipe it")) }
-}
-
-/// Parses a text of at most 200 characters that stands in lists.
-fn one_line(word: &str) -> Result<String> {
-    const MAX_CHARS: usize = 200;
-    if word.is_empty() || word.chars().any(char::is_control) || word.chars().count() > MAX_CHARS {
-        return Err(Error::usage(format!("this is not one line of 1 to {MAX_CHARS} characters")));
-    }
-    Ok(word.to_owned())
-}
-
-/// Parses the `-` that stands for the output, as [`only_the_input`].
-fn only_the_output(word: &str) -> Result<String> {
-    if word == "-" {
-        return Ok(word.to_owned());
-    }
-    Err(Error::usage("the server does not write files: take what it sends").hint("ssh mini backup - > FILE"))
 }
