@@ -34,5 +34,6 @@ pub mod store;
 pub mod command;
 pub mod config;
 pub mod error;
+pub mod failpoint;
 pub mod model;
 pub mod source;

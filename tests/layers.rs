@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const L0: &[&str] = &["error", "model", "config", "source", "command"];
+const L0: &[&str] = &["error", "failpoint", "model", "config", "source", "command"];
 const L1: &[&str] = &["store", "engine", "git", "build", "route", "logs", "firewall", "backup"];
 
 /// A room and the rooms it may import.
@@ -14,6 +14,7 @@ fn map() -> Vec<(&'static str, Vec<&'static str>)> {
     let below = |layers: &[&[&'static str]]| layers.concat();
     let mut map = vec![
         ("error", vec![]),
+        ("failpoint", vec!["error"]),
         ("model", vec!["error"]),
         ("config", vec!["error", "model"]),
         ("source", vec!["error", "model"]),
@@ -24,7 +25,7 @@ fn map() -> Vec<(&'static str, Vec<&'static str>)> {
         ("ssh", below(&[L0, &["platform"]])),
         ("api", below(&[L0, &["platform"]])),
         ("socket", below(&[L0, &["platform"]])),
-        ("proxy", vec!["error", "model", "route"]),
+        ("proxy", vec!["error", "failpoint", "model", "route"]),
         ("cli", vec!["error", "model", "command", "config", "source"]),
         ("server", below(&[L0, L1, &["deploy", "platform", "care", "ssh", "api", "socket", "proxy"]])),
     ];
@@ -45,6 +46,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["command", "config", "server", "firewall", "cli"]),
     ("tar", &["source", "backup"]),
     ("flate2", &["source"]),
+    ("fail", &["failpoint"]),
     ("toml", &["config"]),
 ];
 

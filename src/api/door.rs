@@ -65,6 +65,7 @@ impl Door {
     }
 
     async fn respond(&self, visitor: &Visitor, head: Parts, body: Incoming) -> Result<Response<Body>, Problem> {
+        crate::failpoint!("api::call");
         let place = Place::of(head.uri.path());
         if place == Place::Server {
             only(&head, &[Method::GET, Method::HEAD], "GET")?;

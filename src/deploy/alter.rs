@@ -172,6 +172,7 @@ impl Deployer {
                 return Err(attempt.verdict_on(err));
             }
         };
+        crate::failpoint!("alter::started");
         let change = ProcessChange {
             arriving: started.iter().map(|process| process.id).collect(),
             leaving: leaving.iter().map(|process| process.id).collect(),
@@ -182,7 +183,9 @@ impl Deployer {
             self.go_back(&app, way).await;
             return Err(err);
         }
+        crate::failpoint!("alter::committed");
         let drains = self.reroute_and_drain(&app, live.version).await?;
+        crate::failpoint!("alter::routed");
         self.leave_behind(&way);
         self.keep_running(&app, &started).await;
         if let Some(served) = self.served_since(&app.id, traffic) {

@@ -82,7 +82,9 @@ impl Deployer {
         // An engine that takes a build and never says a word looks like a silent build: that would be found out minutes later.
         rooms.engine.check().await?;
         let _place = self.wait_for_builder(talk, cancelled).await?;
+        crate::failpoint!("building::before");
         self.reach(deploy, Stage::Building, talk).await?;
+        crate::failpoint!("building::committed");
         talk.step("Building image");
         let begun = Instant::now();
         let tag = image_tag(app, deploy);
@@ -102,7 +104,9 @@ impl Deployer {
             heard.push(line);
         };
         let built = rooms.engine.build(request, say).await.map_err(|err| heard.shorten(err))?;
+        crate::failpoint!("built::before");
         rooms.store.set_built(deploy, built.id.clone()).await?;
+        crate::failpoint!("built::committed");
         talk.stage(Stage::Built);
         let cached = format!("{} of {} steps cached", built.cached_steps, built.steps);
         talk.step(format!("Image {} MB in {} ({cached})", megabytes(built.size_bytes), seconds(begun.elapsed())));

@@ -104,6 +104,7 @@ impl Deployer {
             Change::Rollback(to) => {
                 let turn = self.release_turn(&app.id, talk, attempt).await?;
                 let base = self.rollback_base(&app, to).await?;
+                crate::failpoint!("rollback::chosen");
                 self.release_base(app, base, by, turn, talk, attempt).await.map(Some)
             }
             Change::Rebuild { no_cache } => Box::pin(self.rebuild(app, no_cache, by, talk, attempt)).await.map(Some),
@@ -120,6 +121,7 @@ impl Deployer {
         attempt: &Attempt,
     ) -> Result<Option<Released>> {
         let turn = self.release_turn(&app.id, talk, attempt).await?;
+        crate::failpoint!("config::before");
         let store = &self.rooms().store;
         let Some(config) = change.apply(store.config(app.id.clone()).await?)? else {
             talk.step("Nothing to change: the config is like that already");
@@ -128,6 +130,7 @@ impl Deployer {
         super::environment::port(&config, &[])?;
         let Some(release) = self.live_release(&app.id).await? else {
             store.replace_config(app.id.clone(), config).await?;
+            crate::failpoint!("config::saved");
             talk.step(format!("Saved for `{}`: its first release will have it", app.name));
             return Ok(None);
         };

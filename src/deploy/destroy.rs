@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Deployer;
 use crate::error::Result;
+use crate::model::AppId;
 use crate::store::App;
 
 impl Deployer {
@@ -16,17 +17,12 @@ impl Deployer {
         let _push = self.inner.turns.wait_push(&app.id).await;
         let _turn = self.inner.turns.release(&app.id).await;
         rooms.engine.check().await?;
+        crate::failpoint!("destroy::before");
         rooms.store.destroy_app(app.id.clone()).await?;
+        crate::failpoint!("destroy::committed");
         drop(rooms.routes.remove_app(&app.id));
-        if let Err(err) = self.clear_engine(app).await {
-            tracing::error!(app.name = %app.name, ?err, "something of a destroyed app is left in the engine");
-        }
-        let id = app.id.clone();
-        if let Err(err) = self.git(move |git| git.remove(&id)).await {
-            tracing::error!(app.name = %app.name, ?err, "the repository of a destroyed app is left to the next start");
-        }
-        if let Err(err) = rooms.logs.remove(app.id.clone()).await {
-            tracing::error!(app.name = %app.name, ?err, "the logs of a destroyed app are left");
+        if let Err(err) = self.clear(&app.id).await {
+            tracing::error!(app.name = %app.name, ?err, "something of a destroyed app is left; it is tried again");
         }
         if let Err(err) = rooms.logs.outputs().remove(app.id.clone()).await {
             tracing::error!(app.name = %app.name, ?err, "what a destroyed app's deploys said is left to the next start");
@@ -35,16 +31,41 @@ impl Deployer {
         Ok(())
     }
 
-    async fn clear_engine(&self, app: &App) -> Result<()> {
+    /// Clears away what is left of apps that were destroyed, when a kill or the engine came between.
+    pub(super) async fn clear_destroyed(&self) -> Result<()> {
+        for app in self.rooms().store.destroyed_apps().await? {
+            // Whoever holds its turn is doing just that.
+            if let Some(_turn) = self.inner.turns.try_release(&app)
+                && let Err(err) = self.clear(&app).await
+            {
+                tracing::error!(app.id = %app, ?err, "something of a destroyed app is left; it is tried again");
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes all that is outside of the database; what is gone already is fine, and what fails does not keep the rest.
+    async fn clear(&self, app: &AppId) -> Result<()> {
+        let engine = self.clear_engine(app).await;
+        crate::failpoint!("destroy::cleared");
+        let id = app.clone();
+        let repository = self.git(move |git| git.remove(&id)).await;
+        crate::failpoint!("destroy::removed");
+        let logs = self.rooms().logs.remove(app.clone()).await;
+        engine.and(repository).and(logs)?;
+        self.rooms().store.forget_destroyed(app.clone()).await
+    }
+
+    async fn clear_engine(&self, app: &AppId) -> Result<()> {
         let rooms = self.rooms();
-        for container in rooms.engine.list().await?.into_iter().filter(|container| container.app == app.id) {
+        for container in rooms.engine.list().await?.into_iter().filter(|container| container.app == *app) {
             if let Err(err) = rooms.engine.stop(&container.id, Duration::ZERO).await {
-                tracing::warn!(app.name = %app.name, ?err, "a container could not be stopped");
+                tracing::warn!(app.id = %app, ?err, "a container could not be stopped");
             }
             rooms.engine.remove(&container.id).await?;
         }
-        rooms.engine.remove_network(&app.id).await?;
-        for image in rooms.engine.images(&app.id).await? {
+        rooms.engine.remove_network(app).await?;
+        for image in rooms.engine.images(app).await? {
             let names = if image.tags.is_empty() { vec![image.id.to_string()] } else { image.tags };
             for name in names {
                 rooms.engine.remove_image(&name).await?;

@@ -2,6 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
+use super::fault::contained;
 use super::turns::{Attempt, ReleaseTurn};
 use super::{Deployer, Talk};
 use crate::error::{Error, Result};
@@ -37,7 +38,10 @@ impl Deployer {
 
     pub(super) async fn begin(&self, app: &App, kind: ReleaseKind, commit: Option<&CommitId>, by: &str) -> Result<DeployId> {
         let new = NewDeploy { app: app.id.clone(), kind, commit: commit.cloned(), by: by.to_owned(), message: None };
-        self.rooms().store.begin_deploy(new).await
+        crate::failpoint!("queued::before");
+        let deploy = self.rooms().store.begin_deploy(new).await?;
+        crate::failpoint!("queued::committed");
+        Ok(deploy)
     }
 
     /// Moves a deploy on, in the journal and for those who draw it.
@@ -85,7 +89,7 @@ impl Deployer {
 
     /// Runs a deploy's work and writes its failure into the journal and the app's log.
     pub(super) async fn journaled<T>(&self, deploy: DeployId, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let result = work.await;
+        let result = contained(work).await;
         if let Err(err) = &result
             && let Err(broken) = self.note_failure(deploy, err).await
         {

@@ -16,6 +16,7 @@ mod delivery;
 mod destroy;
 mod environment;
 mod explain;
+mod fault;
 mod image;
 mod journal;
 mod logged;

@@ -1,6 +1,7 @@
 //! From an image to a release that answers, while the old one serves: number, start, probe; all of it can be thrown away.
 
 use super::environment::{self, Config};
+use super::fault::contained;
 use super::start::{Blueprint, say_start};
 use super::turns::{Attempt, ReleaseTurn};
 use super::way::Way;
@@ -62,12 +63,13 @@ impl Deployer {
             process_table: recipe.process_table.clone(),
         };
         let release = rooms.store.begin_release(recipe.app.id.clone(), new).await?;
+        crate::failpoint!("starting::numbered");
         if let Err(err) = rooms.store.attach_version(recipe.deploy, release.version).await {
             self.fail_release(&recipe, release.version, err.sentence()).await;
             return Err(err);
         }
         let mut way = Way::default();
-        match self.start_and_probe(&recipe, &release, &mut way, talk, attempt).await {
+        match contained(self.start_and_probe(&recipe, &release, &mut way, talk, attempt)).await {
             Ok(processes) => Ok(Proven { recipe, release, processes, beside, way, traffic, turn }),
             Err(err) => {
                 let err = attempt.verdict_on(err);
@@ -88,14 +90,18 @@ impl Deployer {
         let formation = self.rooms().store.formation(recipe.app.id.clone()).await?;
         let proven = to_prove(recipe.process_table.wanted(&formation));
         self.make_way(&recipe.app, &proven, way, talk).await?;
+        crate::failpoint!("starting::before");
         self.rooms().store.advance(recipe.deploy, Stage::Starting).await?;
+        crate::failpoint!("starting::committed");
         let plan = Blueprint { app: recipe.app.clone(), release: release.clone(), config: recipe.config.clone() };
         self.run_release_command(&plan, talk, attempt).await?;
         say_start(talk, &proven, way.beside());
         talk.stage(Stage::Starting);
         let processes = self.start_processes(&plan, &proven).await?;
         self.reach(recipe.deploy, Stage::Probing, talk).await?;
+        crate::failpoint!("probing::committed");
         self.prove_processes(&plan, &processes, talk, attempt.token()).await?;
+        crate::failpoint!("probing::answered");
         Ok(processes)
     }
 

@@ -78,6 +78,7 @@ impl Deployer {
             io.tell(&err).await;
             return Err(err);
         }
+        crate::failpoint!("create::repository");
         let (attempt, detached) = (self.inner.turns.attempt(), Arc::new(AtomicBool::new(false)));
         let mut push = Push {
             deployer: self.clone(),
@@ -115,6 +116,7 @@ impl Deployer {
             // Dropping it ends git; a client that does not read must not hold the app's releases.
             () = attempt.stalled(STORE_DEADLINE) => Ok(1),
         };
+        crate::failpoint!("receive::ended");
         push.finish().await;
         code
     }
@@ -132,6 +134,7 @@ impl PushHandler for Push {
     }
 
     async fn update(&mut self, update: RefUpdate, out: HookOutput) -> Verdict {
+        crate::failpoint!("receive::stored");
         let talk = Talk::new(move |line| out.line(line)).recorded(&self.record);
         match Box::pin(self.switch(&update, &talk)).await {
             Ok(()) => Verdict::Accept,
@@ -173,6 +176,7 @@ impl Push {
         let work = Box::pin(self.build_and_prove(app, plan, options, push, deploy, &talk));
         let work = async { work.await.map_err(|err| self.attempt.verdict_on(err)) };
         self.proven = Some(deployer.journaled(deploy, work).await?);
+        crate::failpoint!("receive::proven");
         self.attempt.give_verdict();
         Ok(())
     }
@@ -247,6 +251,7 @@ impl Push {
         let switched = self.deployer.switch(proven, Some(&planned.branch), self.begun, &talk);
         Box::pin(self.deployer.journaled(planned.deploy, switched)).await?;
         self.is_live = true;
+        crate::failpoint!("receive::switched");
         Ok(())
     }
 

@@ -37,6 +37,7 @@ impl Deployer {
                 }
             }
         }
+        crate::failpoint!("restore::routed");
         if let Err(err) = self.remove_strange_repositories().await {
             tracing::warn!(?err, "repositories of no app are left");
         }
@@ -49,6 +50,7 @@ impl Deployer {
             let is_live = deploy.stage >= crate::model::Stage::Live;
             if is_live { rooms.store.finish(deploy.id).await? } else { rooms.store.fail(deploy.id, STOPPED.to_owned()).await? }
         }
+        crate::failpoint!("restore::journaled");
         let releases = rooms.store.unfinished_releases().await?;
         let releases = releases.into_iter().map(|release| (release.app, release.version)).collect();
         let left = Left { releases, processes: rooms.store.processes_in_motion().await? };
@@ -62,7 +64,10 @@ impl Deployer {
     pub async fn agree(&self) -> Result<()> {
         self.rooms().engine.check().await?;
         self.end_what_was_left().await?;
+        crate::failpoint!("agree::ended");
         self.sweep_containers().await?;
+        self.clear_destroyed().await?;
+        crate::failpoint!("agree::swept");
         self.resync().await
     }
 

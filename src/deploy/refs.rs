@@ -27,6 +27,7 @@ impl Deployer {
         let (live, branch) = (live.clone(), app.deploy_branch.clone());
         self.git(move |git| {
             point_deployed(git, &live)?;
+            crate::failpoint!("refs::deployed");
             let Some(branch) = branch.filter(|_| git.exists(&live.app)) else { return Ok(()) };
             match live.revision.as_ref().filter(|revision| !revision.is_recorded) {
                 Some(pushed) => git.set_ref(&live.app, &branch_ref(&branch), &pushed.commit),
@@ -59,5 +60,6 @@ fn point_deployed(git: &Git, live: &Release) -> Result<()> {
         return Err(Error::failed("the commit of the live release is not in the repository"));
     }
     git.set_release_ref(app, live.version, commit)?;
+    crate::failpoint!("refs::kept");
     git.set_deployed(app, commit)
 }

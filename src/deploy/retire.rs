@@ -27,7 +27,9 @@ impl Deployer {
 
     async fn retire(&self, app: &App, previous: Option<Version>, deploy: DeployId) -> Result<()> {
         if previous.is_some() {
+            crate::failpoint!("draining::before");
             self.rooms().store.advance(deploy, Stage::Draining).await?;
+            crate::failpoint!("draining::committed");
         }
         let drained = async {
             if let Some(version) = previous {
@@ -40,9 +42,12 @@ impl Deployer {
             tracing::error!(app.name = %app.name, ?err, "processes beside the web ones do not run; the next resync starts them");
         }
         if let Some(version) = previous {
+            crate::failpoint!("draining::drained");
             self.retire_release(app, version).await?;
         }
+        crate::failpoint!("retire::noted");
         self.rooms().store.finish(deploy).await?;
+        crate::failpoint!("done::committed");
         self.drop_old_images(app).await
     }
 
@@ -53,6 +58,7 @@ impl Deployer {
         let end =
             |container: ContainerSummary| async move { self.discard(app, &container.id, &container.process_name(), grace).await }.boxed();
         join_all(containers.into_iter().map(end).collect::<Vec<_>>()).await;
+        crate::failpoint!("retire::removed");
         self.rooms().store.retire(app.id.clone(), version).await
     }
 
@@ -89,6 +95,7 @@ impl Deployer {
         if let Err(err) = engine.stop(container, grace).await {
             tracing::warn!(app.name = %app.name, process, ?err, "a container could not be stopped");
         }
+        crate::failpoint!("retire::stopped");
         match engine.tail(container, ARCHIVED_LINES).await {
             Ok(lines) => {
                 let lines = lines.into_iter().map(|line| LogLine::new(line.at, Source::app(process), &line.text)).collect();

@@ -55,6 +55,7 @@ impl Deployer {
         let container = loop {
             let address = self.take_address(app, network).await?;
             rooms.store.place_process(process.id, address).await?;
+            crate::failpoint!("starting::addressed");
             process.address = Some(address);
             let spec = ContainerSpec {
                 name: format!("mini-{}-{}-{}-{kind}-{number}-{}", app.name, &app.id.as_str()[..6], release.version, process.id),
@@ -78,7 +79,9 @@ impl Deployer {
                 made => break made?,
             }
         };
+        crate::failpoint!("starting::created");
         rooms.store.set_container(process.id, container.clone()).await?;
+        crate::failpoint!("starting::noted");
         process.container = Some(container);
         Ok(process)
     }

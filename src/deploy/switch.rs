@@ -26,11 +26,14 @@ impl Deployer {
         let rooms = self.rooms();
         let Proven { recipe, release, processes, beside, way, traffic, turn } = proven;
         let (app, version) = (&recipe.app, release.version);
+        crate::failpoint!("live::committed");
         if let Err(err) = self.reroute(&app.id).await {
             tracing::error!(app.name = %app.name, release.version = %version, ?err, "what is live could not be routed; the next resync does it");
         }
+        crate::failpoint!("live::routed");
         self.leave_behind(&way);
         self.keep_running(app, &processes).await;
+        crate::failpoint!("live::kept_up");
         let pointed = match recipe.kind {
             ReleaseKind::Upload | ReleaseKind::Image | ReleaseKind::Rollback => self.point_refs(app, &release).await,
             // The branch stays where it is, or git itself moves it, which compares where it stood.
@@ -39,6 +42,7 @@ impl Deployer {
         if let Err(err) = pointed {
             tracing::error!(app.name = %app.name, ?err, "the repository could not follow what is live; the next start repairs it");
         }
+        crate::failpoint!("live::pointed");
         drop(turn);
 
         match self.served_since(&app.id, traffic) {
@@ -76,11 +80,15 @@ impl Deployer {
                 return Err(Error::failed(format!("{} died before the switch", process.name())).hint(format!("ssh mini logs {}", app.name)));
             }
         }
+        crate::failpoint!("stored::before");
         rooms.store.advance(proven.recipe.deploy, Stage::Stored).await?;
+        crate::failpoint!("stored::committed");
         if let Some(recorded) = proven.recipe.recorded.take() {
             self.git(move |_| recorded.store()).await?;
         }
+        crate::failpoint!("stored::recorded");
         self.keep_commit(&proven.release).await?;
+        crate::failpoint!("live::before");
         let live = GoLive { deploy: Some(proven.recipe.deploy), branch: branch.map(str::to_owned) };
         rooms.store.go_live(app.id.clone(), version, live).await
     }

@@ -29,7 +29,9 @@ pub(super) struct Ticket {
 impl Deployer {
     /// Creates the app that something deployable has arrived for; a name that was taken meanwhile is [`Kind::Busy`](crate::error::Kind::Busy).
     pub(super) async fn found(&self, id: AppId, name: AppName, by: &str, talk: &Talk) -> Result<App> {
+        crate::failpoint!("create::before");
         let app = self.rooms().store.create_app(id, name, by.to_owned()).await?;
+        crate::failpoint!("create::committed");
         self.rooms().routes.add_app(app.name.clone(), app.id.clone());
         talk.step(format!("Created app `{}`", app.name));
         Ok(app)
@@ -52,7 +54,9 @@ impl Deployer {
         talk: &Talk,
         attempt: &Attempt,
     ) -> Result<Proven> {
+        crate::failpoint!("sourced::before");
         self.reach(ticket.deploy, Stage::Sourced, talk).await?;
+        crate::failpoint!("sourced::committed");
         let built = Box::pin(self.build(&ticket.app, ticket.deploy, context, no_cache, talk, attempt.token())).await?;
         Box::pin(self.prove_image(ticket, built, talk, attempt)).await
     }

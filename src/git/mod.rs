@@ -7,6 +7,7 @@ mod fast_import;
 mod hook;
 mod measure;
 mod options;
+mod orphans;
 mod program;
 mod push;
 mod quarantine;

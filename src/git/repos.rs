@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use super::program::{self, GitProgram};
-use super::{DEPLOYED, quarantine};
+use super::{DEPLOYED, orphans, quarantine};
 use crate::error::{Error, Result};
 use crate::model::AppId;
 use crate::model::limits::GIT_EXIT_GRACE;
@@ -114,8 +114,11 @@ impl Git {
         self.path(app).join("HEAD").is_file()
     }
 
-    /// Sweeps, at start-up, what pushes that were killed left behind in every repository. One that cannot be swept stays as it is.
+    /// Ends, at start-up, the pushes of a server that was killed, and sweeps what they left behind in every repository.
+    ///
+    /// A repository that cannot be swept stays as it is.
     pub fn sweep_quarantines(&self) -> Result<()> {
+        orphans::end(&fs::canonicalize(&self.inner.repos).map_err(no_data_dir)?);
         let entries = fs::read_dir(&self.inner.repos).map_err(no_data_dir)?;
         for repo in entries.flatten().map(|entry| entry.path()) {
             if let Err(err) = quarantine::sweep(&repo).and_then(|()| quarantine::sweep_leftovers(&repo)) {

@@ -24,6 +24,7 @@ use crate::route::{HostName, Lease, Seat, Target};
 
 /// Answers one request.
 pub(super) async fn answer(shared: Arc<Shared>, client: Arc<Client>, request: Request<Incoming>) -> Response<AnswerBody> {
+    crate::failpoint!("proxy::request");
     let (head, body) = request.into_parts();
     let reader = Reader::of(&head.headers);
     client.owes_body.store(!body.is_end_stream(), Ordering::Relaxed);

@@ -65,6 +65,8 @@ pub fn main(words: &[String]) -> u8 {
 }
 
 fn run(args: &ServerArgs) -> Result<()> {
+    #[cfg(feature = "failpoints")]
+    crate::failpoint::arm()?;
     let settings = Settings::resolve(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|err| Error::setup("the runtime could not start").because(err))?;

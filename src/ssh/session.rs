@@ -106,6 +106,7 @@ impl<D: Desk> Session<D> {
 }
 
 async fn serve<D: Desk>(desk: &D, caller: &Caller, request: Request, io: WordsIo, protocol: Option<String>) -> u32 {
+    crate::failpoint!("ssh::session");
     match request {
         Request::Words(words) => desk.words(caller, words, io).await,
         Request::Git { service, repository } => {

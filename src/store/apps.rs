@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::Store;
 use super::column::Address;
+use super::{Store, destroyed};
 use crate::error::{Error, Result};
 use crate::model::{AppId, AppName, Stamp, Version};
 
@@ -83,7 +83,11 @@ impl Store {
 
     /// Removes an app with its config, releases, journal and place in keys' scopes; the name is free again.
     pub async fn destroy_app(&self, id: AppId) -> Result<()> {
-        self.change_app(id, |conn, id| conn.execute("DELETE FROM apps WHERE id = ?1", [id])).await
+        self.change_app(id, |conn, id| {
+            let gone = conn.execute("DELETE FROM apps WHERE id = ?1", [id])?;
+            if gone > 0 { destroyed::remember(conn, id) } else { Ok(0) }
+        })
+        .await
     }
 
     /// Sets the branch whose pushes go live.

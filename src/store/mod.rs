@@ -4,6 +4,7 @@ mod apps;
 mod column;
 mod config;
 mod deploys;
+mod destroyed;
 mod failure;
 mod file;
 mod host_ports;

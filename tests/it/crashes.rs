@@ -5,61 +5,14 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Docker, Mini, Moments, Repo, eventually, is_running, leftover_files, signal, unique};
-
-fn hello(text: &str) -> Repo {
-    Repo::of(&[
-        ("Dockerfile", "FROM busybox\nCOPY index.html /www/\nCMD [\"sh\", \"-c\", \"exec httpd -f -p $PORT -h /www\"]\n"),
-        ("index.html", text),
-    ])
-}
-
-/// Asserts that `commit` is live and nothing else is left of whatever was going on.
-#[track_caller]
-fn is_whole(mini: &Mini, commit: &str, body: &str) {
-    assert_eq!(mini.get("blog", "/").body, body);
-    for (name, at) in mini.anna.refs(mini.ssh, "blog") {
-        assert_eq!(at, commit, "{name} is not what is live");
-    }
-    eventually("one container", || (mini.docker().containers().len() == 1).then_some(()));
-    let releases = mini.local(&["releases", "blog", "--json"]).ok().stdout;
-    let releases: serde_json::Value = serde_json::from_str(&releases).unwrap();
-    let of_state = |state: &str| releases.as_array().unwrap().iter().filter(|row| row["state"] == state).count();
-    assert_eq!((of_state("live"), of_state("starting")), (1, 0), "{releases}");
-    let running = Docker::inspect(&mini.docker().containers()[0], "{{.State.Running}} {{.HostConfig.RestartPolicy.Name}}");
-    assert_eq!(running, "true unless-stopped");
-    let images = mini.docker().images();
-    let live_once = releases.as_array().unwrap().iter().filter(|row| row["state"] == "live" || row["state"] == "retired").count();
-    eventually("no image but those of releases that were live", || (mini.docker().images().len() <= live_once).then_some(()));
-    assert!(!images.is_empty());
-    let tmp = std::fs::read_dir(mini.data().join("tmp")).unwrap().count();
-    assert_eq!(tmp, 0, "spooled sources are left");
-    assert_eq!(litter(mini), Vec::<std::path::PathBuf>::new(), "git's leftovers");
-}
+use crate::harness::{Docker, Mini, Moments, Repo, asked, descendants_of, eventually, is_running, leftover_files, proven, signal, unique};
+use crate::whole::{hello, is_whole, litter};
 
 /// The deploys in their order: kind, stage and reason.
 fn journal(mini: &Mini) -> Vec<String> {
     let db = rusqlite::Connection::open(mini.data().join("mini.db")).unwrap();
     let mut query = db.prepare("SELECT kind || ' ' || stage || coalesce(': ' || reason, '') FROM deploys ORDER BY id").unwrap();
     query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-}
-
-/// Quarantines and lock files in the repositories.
-fn litter(mini: &Mini) -> Vec<std::path::PathBuf> {
-    let mut folders = vec![mini.data().join("repos")];
-    let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        // A git that is on its end removes files meanwhile.
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let name = entry.file_name().into_string().unwrap();
-            if name.starts_with("tmp_") || std::path::Path::new(&name).extension().is_some_and(|extension| extension == "lock") {
-                found.push(entry.path());
-            } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                folders.push(entry.path());
-            }
-        }
-    }
-    found
 }
 
 #[test]
@@ -203,10 +156,12 @@ fn kills_at_any_moment_of_a_push_leave_one_whole_release() {
     let repo = hello("0");
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
     let mut commits = vec![repo.head()];
-    // The length of a push.
-    let moments = Moments::within(Duration::from_millis(1500), 20_260_801);
+    let (kills, mut slowest) = (asked("MINI_SOAK_KILLS", 8), Duration::ZERO);
+    // The length of a push; asked for more, the time after it, too.
+    let span = Duration::from_millis(if kills > 8 { 3000 } else { 1500 });
+    let moments = Moments::within(span, 20_260_801);
 
-    for (round, moment) in (1..=8).zip(moments) {
+    for (round, moment) in (1..=kills).zip(moments) {
         repo.write("index.html", &round.to_string());
         commits.push(repo.commit(&format!("{round}")));
         let push = mini.anna.begin_push(repo.path(), mini.ssh, "blog", &["main"]);
@@ -216,7 +171,9 @@ fn kills_at_any_moment_of_a_push_leave_one_whole_release() {
 
         let said = push.finish();
         let was_taken = said.code == 0;
+        let begun = Instant::now();
         mini.boot();
+        slowest = slowest.max(begun.elapsed());
         let body: usize = mini.get("blog", "/").body.parse().unwrap();
         println!("round {round}: taken {was_taken}, serves {body}");
         assert!(!was_taken || body == round, "acknowledged and lost in round {round}: {said:?}");
@@ -227,6 +184,33 @@ fn kills_at_any_moment_of_a_push_leave_one_whole_release() {
     let last = repo.commit("last");
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
     is_whole(&mini, &last, "last");
+    proven(kills, slowest);
+    mini.finish();
+}
+
+#[test]
+fn a_git_that_outlives_its_server_is_ended_by_the_next_one() {
+    let mut mini = Mini::start();
+    let repo = hello("first");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    let first = repo.head();
+    repo.write("Dockerfile", &format!("FROM busybox\nRUN sleep 95{}\n", std::process::id()));
+    repo.commit("sleeps");
+    let mut push = mini.anna.begin_push(repo.path(), mini.ssh, "blog", &["main"]);
+    push.wait_for("-----> Building image");
+    // Slower than the next start, as on a loaded machine.
+    let git = descendants_of(mini.pid());
+    for pid in &git {
+        signal(*pid, "STOP");
+    }
+
+    mini.kill_9();
+    mini.boot();
+
+    let is_over = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |line| line.is_empty());
+    assert!(git.len() >= 2 && git.iter().all(is_over), "a git of the last run still runs");
+    is_whole(&mini, &first, "first");
+    assert_ne!(push.finish().code, 0);
     mini.finish();
 }
 

@@ -17,6 +17,12 @@ impl Docker {
         lines(&["ps", "-aq", "--no-trunc", "--filter", &self.filter])
     }
 
+    /// The containers of a release, such as `v3`.
+    #[cfg(feature = "failpoints")]
+    pub fn containers_of(&self, release: &str) -> Vec<String> {
+        lines(&["ps", "-aq", "--no-trunc", "--filter", &self.filter, "--filter", &format!("label=mini.release={release}")])
+    }
+
     pub fn images(&self) -> Vec<String> {
         lines(&["images", "-q", "--no-trunc", "--filter", &self.filter])
     }

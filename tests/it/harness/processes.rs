@@ -1,11 +1,13 @@
-//! Processes of this machine: their children, their arguments, their end.
+//! Processes of this machine: what they are called, whose children they are, and signals to them.
 
 use std::process::Command;
 
+/// `kill -NAME PID`
 pub fn signal(pid: u32, name: &str) {
     assert!(Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap().success());
 }
 
+/// The ids of a process's children.
 pub fn children_of(pid: u32) -> Vec<u32> {
     let children = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = children.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());

@@ -1,14 +1,26 @@
-//! How often a trial is made, and what it tells of itself: `proof: name key=value …` on stdout.
+//! How often a trial is made, and what it has proven, said so that `tests/soak` can put it into its report.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 /// Rounds of a trial: a few in every run, many with `MINI_SOAK=1` in the environment.
 pub fn rounds(short: usize, long: usize) -> usize {
     if std::env::var_os("MINI_SOAK").is_some_and(|value| value == "1") { long } else { short }
 }
 
-/// Prints a line of figures for whoever collects them.
+/// Returns how often a test is to do what it does: `usual`, unless `tests/soak` asks for more by this variable.
+pub fn asked(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).map_or(usual, |number| number.parse().unwrap())
+}
+
+/// Prints a line of figures: `proof: name key=value …`.
 pub fn proof(name: &str, figures: &[(&str, &dyn Display)]) {
     let figures: Vec<String> = figures.iter().map(|(key, value)| format!("{key}={value}")).collect();
     println!("proof: {name} {}", figures.join(" "));
+}
+
+/// Prints the figures of a test that kills: its rounds, all of which left the server whole, and the longest start that followed.
+pub fn proven(rounds: usize, slowest_start: Duration) {
+    let name = std::thread::current().name().unwrap_or("main").to_owned();
+    proof(&name, &[("rounds", &rounds), ("slowest_start_ms", &slowest_start.as_millis())]);
 }
