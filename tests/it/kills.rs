@@ -394,7 +394,8 @@ fn a_failpoint_that_there_is_not_stops_the_start() {
 
 #[test]
 fn a_kill_in_the_middle_of_a_restart_leaves_one_process_that_answers() {
-    let (mut mini, _repo) = hello();
+    let mut mini = Mini::start();
+    mini.anna.push(hello("one").path(), mini.ssh, "blog", &["main"]).ok();
     for at in OF_A_RESTART.iter().cycle().take(OF_A_RESTART.len() * rounds()) {
         mini.kill_9();
         mini.boot_armed(&format!("{at}=kill"));
