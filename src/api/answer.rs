@@ -9,7 +9,7 @@ use tokio_util::sync::DropGuard;
 
 use super::problem::Problem;
 use super::{Body, JSON, NDJSON, lines, response, whole};
-use crate::command::{Answer, Command, Event, Lines, Look, Released, Reply, render_answer};
+use crate::command::{Answer, Check, Command, Event, Lines, Look, Released, Reply, render_answer};
 use crate::error::Error;
 
 /// Lines of talk that a plain answer keeps, and those that a problem shows.
@@ -33,6 +33,8 @@ struct Story {
     #[serde(skip_serializing_if = "Option::is_none")]
     released: Option<Released>,
     said: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<Check>,
     /// The last [`KEPT_TALK`] lines.
     talk: VecDeque<String>,
 }
@@ -82,7 +84,9 @@ async fn story(mut events: Lines) -> Result<Response<Body>, Problem> {
             Ok(Event::Say(text)) => story.said.push(text),
             Ok(Event::Released(released)) => story.released = Some(released),
             Ok(Event::Stage(_)) => {}
+            Ok(Event::Check(check)) => story.checks.push(check),
             Err(err) => {
+                story.checks.iter().map(Check::in_words).for_each(|check| story.talk.push_back(check));
                 let skipped = story.talk.len().saturating_sub(SHOWN_TALK);
                 return Err(Problem::from(err).after(story.talk.into_iter().skip(skipped).collect()));
             }

@@ -5,10 +5,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::deploy::Deployer;
+use crate::deploy::{Deployer, Upkeep};
 use crate::engine::EngineEvent;
 use crate::error::{Kind, Result};
-use crate::model::limits::BUILD_CACHE_BYTES;
 
 /// The belt to the events' braces: they get lost while the engine is away.
 const RESYNC_EVERY: Duration = Duration::from_secs(30);
@@ -16,7 +15,7 @@ const RESYNC_EVERY: Duration = Duration::from_secs(30);
 /// How long to wait before an engine that went away is asked again.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
-/// The build cache is pruned this often, and first some time after the start: a restart is no moment for it.
+/// Room is made this often, and first some time after the start: a restart is no moment for it.
 const PRUNE_EVERY: Duration = Duration::from_hours(24);
 const FIRST_PRUNE: Duration = Duration::from_mins(10);
 
@@ -47,9 +46,9 @@ async fn prune_daily(deployer: &Deployer) {
     let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + FIRST_PRUNE, PRUNE_EVERY);
     loop {
         tick.tick().await;
-        match deployer.rooms().engine.prune_build_cache(BUILD_CACHE_BYTES).await {
-            Ok(bytes) => tracing::info!(bytes, "pruned the build cache"),
-            Err(err) => tracing::warn!(?err, "the build cache could not be pruned"),
+        match Box::pin(deployer.make_room(Upkeep::Daily)).await {
+            Ok(freed) => tracing::info!(?freed, "made room"),
+            Err(err) => tracing::warn!(?err, "no room could be made"),
         }
     }
 }
@@ -58,6 +57,7 @@ async fn watch_once(deployer: &Deployer) -> Result<()> {
     let engine = &deployer.rooms().engine;
     wait_for_engine(deployer).await;
     let mut events = engine.events(None);
+    deployer.find_reach().await?;
     deployer.agree().await?;
     let mut tick = tokio::time::interval(RESYNC_EVERY);
     tick.tick().await;

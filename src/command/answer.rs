@@ -29,6 +29,7 @@ pub enum Answer {
     Registries(Vec<RegistryRow>),
     WhoAmI(WhoAmI),
     Status(Box<ServerStatus>),
+    Pruned(Vec<PruneRow>),
     Version(VersionInfo),
     Done(Done),
 }
@@ -212,6 +213,16 @@ pub struct WhoAmI {
     /// The id of the API key that came with the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenId>,
+}
+
+/// What went of one kind when room was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneRow {
+    pub what: String,
+    /// How many there were; `None` where they are not counted.
+    pub removed: Option<usize>,
+    /// `None` where it cannot be measured.
+    pub freed_bytes: Option<u64>,
 }
 
 /// A name and what it is worth, for things with open-ended lists.

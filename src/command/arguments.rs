@@ -256,6 +256,9 @@ pub(super) const LINES: &[&str] = &[
     "backup",
     "whoami",
     "status",
+    "doctor",
+    "prune",
+    "prune --all",
     "version",
 ];
 

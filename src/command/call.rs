@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, Command};
+use super::{Answer, Check, Command};
 use crate::error::{Error, Kind, Result};
 use crate::model::limits::MAX_INPUT_BYTES;
 use crate::model::{AppName, ContainerId, Stage, Stamp, Version};
@@ -80,6 +80,8 @@ pub enum Event {
     Stage(Stage),
     /// A release went live: data.
     Released(Released),
+    /// Something that was checked: data.
+    Check(Check),
 }
 
 /// What a deploy says while an upload is taken in; a client that shows the upload itself leaves it out.

@@ -188,6 +188,7 @@ mod tests {
         ("keys:remove anna", "keys:remove anna"),
         ("whoami", "whoami"),
         ("status", "status"),
+        ("prune --all", "prune --all"),
         ("version", "version"),
     ];
 

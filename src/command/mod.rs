@@ -6,6 +6,7 @@ mod assignment;
 mod backlog;
 mod call;
 mod catalog;
+mod check;
 mod conversation;
 pub mod frame;
 mod git_io;
@@ -23,14 +24,15 @@ pub mod wire;
 mod words;
 
 pub use answer::{
-    Answer, AppDetails, AppRow, BuildRow, ConfigRow, Done, Entry, FormationRow, KeyRow, NewToken, ProcessRow, RegistryRow, ReleaseDetails,
-    ReleaseRow, ServerHello, ServerStatus, TokenRow, VersionInfo, WhoAmI,
+    Answer, AppDetails, AppRow, BuildRow, ConfigRow, Done, Entry, FormationRow, KeyRow, NewToken, ProcessRow, PruneRow, RegistryRow,
+    ReleaseDetails, ReleaseRow, ServerHello, ServerStatus, TokenRow, VersionInfo, WhoAmI,
 };
 pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};
 pub use assignment::Assignment;
 pub use backlog::{Batch, Listener, Teller, backlog, skipped};
 pub use call::{Attached, Call, End, EndError, Event, Input, Lines, LogRecord, Output, RECEIVING, Released, Reply, Resizes, Terminal};
 pub use catalog::{AppSlot, WordEntry, app_slot, catalog, with_app, word_of};
+pub use check::{Check, Verdict};
 pub use conversation::converse;
 pub use git_io::{GitIo, GitService};
 pub use limit::Limit;

@@ -3,6 +3,7 @@
 use anstyle::{AnsiColor, Color, Style};
 
 use super::call::LogRecord;
+use super::check::{Check, Verdict};
 use super::look::Look;
 use crate::model::plain;
 
@@ -45,6 +46,18 @@ impl Paint {
             [("----->", colour(AnsiColor::Cyan)), ("=====>", colour(AnsiColor::Green).bold()), (" !     ", colour(AnsiColor::Red).bold())];
         let marked = marks.into_iter().find_map(|(mark, style)| line.strip_prefix(mark).map(|rest| self.put(style, mark) + rest));
         marked.unwrap_or_else(|| line.to_owned())
+    }
+
+    /// Paints the mark of a check.
+    pub fn check(self, check: &Check) -> String {
+        let style = match check.verdict {
+            Verdict::Good => colour(AnsiColor::Green),
+            Verdict::Doubtful => colour(AnsiColor::Yellow),
+            Verdict::Bad => colour(AnsiColor::Red).bold(),
+        };
+        let text = check.in_words();
+        let (mark, rest) = text.split_at(text.find(' ').unwrap_or(text.len()));
+        self.put(style, mark) + rest
     }
 
     /// Paints time and source; what the app said is its own.

@@ -9,7 +9,7 @@ use super::look::Look;
 use super::paint::Paint;
 use super::table::{pairs, table};
 use crate::error::Error;
-use crate::model::size::megabytes;
+use crate::model::size::{in_words, megabytes};
 use crate::model::{Stamp, plain};
 
 /// Renders a value for stdout: JSON on one line, or aligned text. Ends with a newline unless it is empty.
@@ -29,6 +29,8 @@ pub fn render_event(event: &Event, look: &Look) -> (bool, String) {
         Event::Released(released) => (false, format!("{}\n", plain(&released.url))),
         Event::Say(text) if json => (false, line_of_json(&serde_json::json!({ "message": text }))),
         Event::Say(text) => (false, format!("{}\n", plain(text))),
+        Event::Check(check) if json => (false, line_of_json(check)),
+        Event::Check(check) => (false, format!("{}\n", paint.check(check))),
         Event::Log(record) if json => (false, line_of_json(record)),
         Event::Log(record) => (false, format!("{}\n", paint.log(record))),
     }
@@ -72,6 +74,7 @@ fn json_of(answer: &Answer) -> String {
         Answer::Registries(rows) => line_of_json(rows),
         Answer::WhoAmI(who) => line_of_json(who),
         Answer::Status(status) => line_of_json(status),
+        Answer::Pruned(rows) => line_of_json(rows),
         Answer::Version(version) => line_of_json(version),
         Answer::Done(done) => line_of_json(done),
     }
@@ -169,6 +172,11 @@ fn text_of(answer: &Answer, look: &Look) -> String {
         ),
         Answer::WhoAmI(who) => who_am_i(who),
         Answer::Status(status) => server_status(status, look),
+        Answer::Pruned(rows) => table(
+            look,
+            &["WHAT", "REMOVED", "FREED"],
+            rows.iter().map(|row| vec![row.what.clone(), or_dash(row.removed), row.freed_bytes.map_or_else(|| "-".into(), in_words)]),
+        ),
         Answer::Version(version) => format!("mini {}\n", version.version),
         Answer::Done(done) => outcome(done),
     }

@@ -329,6 +329,16 @@ pub enum Command {
     /// Show how the server is
     #[command(name = "status")]
     Status,
+    /// Check the server and say what mends what is wrong
+    #[command(name = "doctor")]
+    Doctor,
+    /// Make room on the server, without touching what releases need
+    #[command(name = "prune")]
+    Prune {
+        /// Keep only the image that is live of each app, and nothing of the build cache
+        #[arg(long)]
+        all: bool,
+    },
     /// Show the server's version
     #[command(name = "version")]
     Version,
@@ -397,6 +407,8 @@ impl Command {
             | Command::RegistryLogin { .. }
             | Command::RegistryLogout { .. }
             | Command::Backup { .. }
+            | Command::Doctor
+            | Command::Prune { .. }
             | Command::Status => Need::Host,
         }
     }

@@ -6,6 +6,7 @@ mod host_url;
 mod hosts;
 mod new_data_dir;
 mod private_file;
+mod size;
 mod span;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,6 +24,7 @@ pub use folders::Folders;
 pub use host_url::{HostUrl, HttpAddress, SshAddress};
 pub use hosts::{Hosts, KnownHost};
 pub use new_data_dir::NewDataDir;
+pub use size::Size;
 pub use span::Span;
 
 // Help texts are for a terminal: no backticks in them.
@@ -90,6 +92,21 @@ pub struct ServerArgs {
     /// Distinct images that are kept for rollback; default: 5
     #[arg(long, value_name = "N", env = "MINI_KEEP_IMAGES", hide_env = true)]
     pub keep_images: Option<usize>,
+    /// Nothing is built or pulled with less free disk space; default: 1GiB
+    #[arg(long, value_name = "SIZE", env = "MINI_DISK_FLOOR", hide_env = true)]
+    pub disk_floor: Option<Size>,
+    /// How apps are reached: bridge (their own addresses), ports (published on 127.0.0.1) or auto; default: auto
+    #[arg(long, value_name = "WAY", env = "MINI_REACH", hide_env = true)]
+    pub reach: Option<ReachBy>,
+}
+
+/// How the server reaches containers; `auto` looks at the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReachBy {
+    Auto,
+    Bridge,
+    Ports,
 }
 
 /// `on` or `off`.
@@ -122,6 +139,9 @@ pub struct Settings {
     pub drain_time: Duration,
     pub stop_grace: Duration,
     pub keep_images: usize,
+    /// Bytes that must be free before anything is built or pulled.
+    pub disk_floor: u64,
+    pub reach: ReachBy,
 }
 
 /// An address to listen on; tried in order, because `[::]` is missing where IPv6 is off.
@@ -160,6 +180,8 @@ impl Settings {
             drain_time: span(args.drain_time, file.drain_time, limits::DRAIN_DEADLINE),
             stop_grace: span(args.stop_grace, file.stop_grace, limits::STOP_GRACE),
             keep_images: at_least_one("keep-images", args.keep_images.or(file.keep_images).unwrap_or(limits::KEPT_IMAGES))?,
+            disk_floor: args.disk_floor.or(file.disk_floor).map_or(limits::DISK_FLOOR_BYTES, |size| size.0),
+            reach: args.reach.or(file.reach).unwrap_or(ReachBy::Auto),
             data,
         })
     }
@@ -292,6 +314,8 @@ mod tests {
             "engine = \"tcp://1.2.3.4\"",
             "firewall = \"maybe\"",
             "bridges = \"eth\"",
+            "disk-floor = \"much\"",
+            "reach = \"out\"",
             "= =",
         ] {
             let err = settings(ServerArgs::default(), file).unwrap_err();

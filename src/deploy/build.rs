@@ -81,6 +81,7 @@ impl Deployer {
         talk.step(plan.description);
         // An engine that takes a build and never says a word looks like a silent build: that would be found out minutes later.
         rooms.engine.check().await?;
+        self.check_space().await?;
         let _place = self.wait_for_builder(talk, cancelled).await?;
         crate::failpoint!("building::before");
         self.reach(deploy, Stage::Building, talk).await?;

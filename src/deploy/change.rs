@@ -176,6 +176,7 @@ impl Deployer {
             }
             other => drop(other?),
         }
+        self.check_commit(&release).await?;
         let config = store.release_config(app.id.clone(), version).await?;
         Ok(Base { release, config, kind: ReleaseKind::Rollback, description: format!("rollback to {version}") })
     }

@@ -56,6 +56,7 @@ impl Deployer {
             Err(err) if err.kind() == Kind::NotFound => {}
             Err(err) => return Err(err),
         }
+        self.check_space().await?;
         talk.step(format!("Pulling {image}"));
         let begun = Instant::now();
         let login = self.rooms().store.registry_login(image.host().clone()).await?;

@@ -18,6 +18,7 @@ mod environment;
 mod explain;
 mod fault;
 mod image;
+mod isolation;
 mod journal;
 mod logged;
 mod lost;
@@ -27,6 +28,7 @@ mod phase;
 mod place;
 mod prove;
 mod push;
+mod reach;
 mod ready;
 mod rebuild;
 mod record;
@@ -36,12 +38,14 @@ mod reroute;
 mod retention;
 mod retire;
 mod roster;
+mod space;
 mod start;
 mod supervise;
 mod switch;
 mod talk;
 mod ticket;
 mod turns;
+mod upkeep;
 mod upload;
 mod way;
 
@@ -67,10 +71,13 @@ pub use attached::Entry;
 pub use change::{Change, ConfigChange};
 pub use delivery::{Cargo, Delivery, Parcel};
 pub use environment::Config;
+pub use isolation::Reached;
 pub use names::friendly_name;
 pub use oneoff::OneOff;
 pub use push::Target;
+pub use space::{Disk, Holds};
 pub use talk::Talk;
+pub use upkeep::{Freed, Kept, Upkeep};
 
 /// The rooms that a deploy works with.
 pub struct Rooms {
@@ -94,6 +101,7 @@ struct Inner {
     rooms: Rooms,
     turns: turns::Turns,
     routing: reroute::Routing,
+    reach: reach::Way,
     crashes: crashes::Crashes,
     lost: lost::Lost,
     builders: builders::Builders,
@@ -105,6 +113,10 @@ struct Inner {
     /// Counts the starts of containers, so that a log follower notices new ones.
     starts: watch::Sender<u64>,
     roster: roster::Roster,
+    /// Isolation is tried by one at a time; held meanwhile.
+    trial: tokio::sync::Mutex<()>,
+    /// Room is made by one at a time.
+    upkeep: tokio::sync::Mutex<()>,
     /// The server stops: what only waits, waits no more.
     stopping: CancellationToken,
 }
@@ -119,6 +131,7 @@ impl Deployer {
             rooms,
             turns: turns::Turns::default(),
             routing: reroute::Routing::default(),
+            reach: reach::Way::default(),
             crashes: crashes::Crashes::default(),
             lost: lost::Lost::default(),
             builders,
@@ -127,6 +140,8 @@ impl Deployer {
             starts: watch::Sender::new(0),
             left: Mutex::default(),
             roster: roster::Roster::default(),
+            trial: tokio::sync::Mutex::default(),
+            upkeep: tokio::sync::Mutex::default(),
             stopping: CancellationToken::new(),
         };
         Deployer { inner: Arc::new(inner) }

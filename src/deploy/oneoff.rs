@@ -113,6 +113,7 @@ impl Deployer {
             port,
             memory_bytes: app.memory_bytes,
             cpu_millis: app.cpu_millis,
+            published: false,
         })
     }
 

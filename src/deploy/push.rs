@@ -74,6 +74,11 @@ impl Deployer {
             Target::New(name) => (AppId::random(), name, None),
         };
         let repository = id.clone();
+        if let Err(err) = self.check_space().await {
+            tracing::info!(app.name = %name, %by, ?err, "a push was refused");
+            io.tell(&err).await;
+            return Ok(err.exit_code().into());
+        }
         if let Err(err) = self.git(move |git| git.create(&repository)).await {
             io.tell(&err).await;
             return Err(err);

@@ -84,15 +84,15 @@ impl Deployer {
 
     /// Waits until a web process answers below 500 twice, [`Settings::ready_confirm`](crate::config::Settings) apart.
     pub(super) async fn wait_web(&self, plan: &Blueprint, process: &Process, cancelled: &CancellationToken) -> Result<Ready, NotReady> {
-        let (address, container) = (process.address, process.container.as_ref());
-        let (Some(address), Some(container)) = (address, container) else {
+        let port = plan.port().map_err(NotReady::Engine)?;
+        let address = self.place_of(process, port).await.map_err(NotReady::Engine)?;
+        let (Some(address), Some(container)) = (address, process.container.as_ref()) else {
             return Err(NotReady::Engine(Error::failed(format!("{} has no container", process.name()))));
         };
         let patience = plan.app.health_seconds.map_or(self.rooms().settings.ready_time, |seconds| Duration::from_secs(seconds.into()));
-        let port = plan.port().map_err(NotReady::Engine)?;
         let host = format!("{}.localhost", plan.app.name);
         let path = health_path(&plan.app);
-        let candidate = Candidate { container, address: (address, port).into(), host: &host, path, patience, cancelled };
+        let candidate = Candidate { container, address, host: &host, path, patience, cancelled };
         self.wait_ready(&candidate).await
     }
 

@@ -15,6 +15,7 @@ impl Deployer {
     /// Builds the live commit under the push turn, as a push would be, and releases it.
     pub(super) async fn rebuild(&self, app: App, no_cache: bool, by: &str, talk: &Talk, attempt: &Arc<Attempt>) -> Result<Released> {
         let begun = Instant::now();
+        self.check_space().await?;
         let reason = format!("superseded by a rebuild ({by})");
         let _turn = self.push_turn(&app.id, &reason, attempt, talk).await?;
         // Read under the turn: a push that was switching is live by now.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::PoisonError;
 
 use super::Deployer;
-use crate::engine::ContainerSummary;
+use crate::engine::{ContainerSummary, TRIAL};
 use crate::error::{Kind, Result};
 use crate::git::Git;
 use crate::model::{AppId, ReleaseState, Version};
@@ -67,6 +67,7 @@ impl Deployer {
         crate::failpoint!("agree::ended");
         self.sweep_containers().await?;
         self.clear_destroyed().await?;
+        self.sweep_networks().await?;
         crate::failpoint!("agree::swept");
         self.resync().await
     }
@@ -120,6 +121,9 @@ impl Deployer {
                 self.sweep_one_off(container).await?;
                 continue;
             }
+            if container.process == TRIAL && self.is_trying() {
+                continue;
+            }
             if self.is_unwanted(&container).await? {
                 tracing::info!(container.id = %container.id.short(), "removing a container that no release wants");
                 if let Err(err) = rooms.engine.remove(&container.id).await {
@@ -161,7 +165,12 @@ impl Deployer {
     /// Makes every live release run what it should.
     async fn resync(&self) -> Result<()> {
         for app in self.rooms().store.apps().await? {
-            match Box::pin(self.converge(&app.id)).await {
+            // What the rows say is routed, whatever a panic or a lost event has left.
+            let agreed = async {
+                Box::pin(self.converge(&app.id)).await?;
+                self.reroute(&app.id).await
+            };
+            match agreed.await {
                 Err(err) if err.kind() == Kind::Unavailable => return Err(err),
                 // Destroyed meanwhile.
                 Err(err) if err.kind() == Kind::NotFound => {}

@@ -68,7 +68,7 @@ impl Deployer {
         let Some(version) = app.current_version else { return Ok(()) };
         let release = store.release(app.id.clone(), version).await?;
         let rows = store.processes_of(app.id.clone(), version).await?;
-        let upstreams = self.upstreams(&release, &rows);
+        let upstreams = self.upstreams(&release, &rows).await;
         let reason = match self.why_down(&app, &release).await? {
             None if upstreams.is_empty() && self.all_loop(&rows) => Some("it crashes again and again"),
             reason => reason,
@@ -127,12 +127,20 @@ impl Deployer {
         web.peek().is_some() && web.all(loops)
     }
 
-    fn upstreams(&self, release: &Release, rows: &[Process]) -> Vec<SocketAddr> {
+    async fn upstreams(&self, release: &Release, rows: &[Process]) -> Vec<SocketAddr> {
         let answers = |row: &&Process| {
             let is_ready = row.container.as_ref().is_some_and(|container| self.inner.routing.is_ready(container));
             row.state == ProcessState::Serving && row.kind.is_web() && is_ready
         };
-        let ready = rows.iter().filter(answers);
-        ready.filter_map(|row| Some(SocketAddr::from((row.address?, release.port?)))).collect()
+        let (mut places, port) = (Vec::new(), release.port.unwrap_or_default());
+        for row in rows.iter().filter(answers) {
+            match self.place_of(row, port).await {
+                Ok(place) => places.extend(place),
+                Err(err) => {
+                    tracing::warn!(process = row.name(), ?err, "where a process answers is not known; the next resync asks again");
+                }
+            }
+        }
+        places
     }
 }

@@ -71,6 +71,7 @@ impl Deployer {
                 port,
                 memory_bytes: app.memory_bytes,
                 cpu_millis: app.cpu_millis,
+                published: self.publishes().await? && kind.is_web(),
                 command: release.process_table.command(kind).map(<[String]>::to_vec),
             };
             // On the heap: the engine's client makes large futures, and this one is inside of many.

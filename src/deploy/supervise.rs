@@ -104,10 +104,9 @@ impl Deployer {
     pub fn condition(&self, app: &App, container: &ContainerId, state: &ContainerState) -> String {
         let death = self.inner.crashes.of(container);
         match (state.running, death) {
-            (true, Some((death, true))) => format!("crash loop ({})", death.why(app)),
+            (_, Some((death, true))) => format!("crash loop ({})", death.why(app)),
             (true, _) if !self.inner.routing.is_ready(container) => "starting".to_owned(),
             (true, _) => "running".to_owned(),
-            (false, Some((death, true))) => format!("crash loop ({})", death.why(app)),
             (false, Some((death, false))) => format!("crashed ({})", death.why(app)),
             (false, None) if state.restarting || state.exit_code != 0 => {
                 format!("crashed ({})", Death { exit_code: state.exit_code, oom: state.oom }.why(app))

@@ -54,6 +54,7 @@ impl Deployer {
         talk: &Talk,
         cancelled: &CancellationToken,
     ) -> Result<Upload> {
+        self.check_space().await?;
         let _place = self.upload_place(talk, cancelled).await?;
         talk.step(RECEIVING);
         let fell_silent = Arc::new(OnceLock::new());

@@ -12,7 +12,7 @@ use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOp
 
 use super::failure::{absent_is_none, status};
 use super::image::ImageInfo;
-use super::{Engine, label};
+use super::{Engine, label, reach};
 use crate::error::Result;
 use crate::model::limits::{ENGINE_LOG_FILES, ENGINE_LOG_SIZE, PIDS_LIMIT, STOP_GRACE};
 use crate::model::{AppId, AppName, ContainerId, ImageId, Secret, Version};
@@ -47,6 +47,8 @@ pub struct ContainerSpec {
     pub memory_bytes: Option<u64>,
     /// Thousandths of a processor; `None` is no limit.
     pub cpu_millis: Option<u32>,
+    /// The port is published on 127.0.0.1 as well, where bridge addresses are not routed: [`Engine::published_port`] tells where.
+    pub published: bool,
 }
 
 impl Engine {
@@ -113,6 +115,7 @@ impl Engine {
             host_config: Some(host_config(&spec, image)),
             stop_timeout: i64::try_from(STOP_GRACE.as_secs()).ok(),
             env: Some(environment(&spec)),
+            exposed_ports: spec.published.then(|| vec![reach::key(spec.port)]),
             cmd: spec.command,
             ..ContainerCreateBody::default()
         }
@@ -145,7 +148,7 @@ fn networking(spec: &ContainerSpec) -> NetworkingConfig {
     NetworkingConfig { endpoints_config: Some(HashMap::from([(spec.network.clone(), endpoint)])) }
 }
 
-/// Nothing is published, mounted or shared with the host.
+/// Nothing is mounted or shared with the host, and nothing published unless that is asked for.
 fn host_config(spec: &ContainerSpec, image: &ImageInfo) -> HostConfig {
     let capabilities: &[&str] = if image.runs_as_root() { &ROOT_CAPABILITIES } else { &[] };
     let memory = spec.memory_bytes.and_then(|bytes| i64::try_from(bytes).ok());
@@ -162,6 +165,7 @@ fn host_config(spec: &ContainerSpec, image: &ImageInfo) -> HostConfig {
         memory_swap: memory,
         nano_cpus: spec.cpu_millis.map(|millis| i64::from(millis) * 1_000_000),
         publish_all_ports: Some(false),
+        port_bindings: spec.published.then(|| reach::bindings(spec.port)),
         restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
         log_config: Some(HostConfigLogConfig {
             typ: Some("local".to_owned()),

@@ -77,6 +77,22 @@ impl Engine {
         Ok(found.into_values().collect())
     }
 
+    /// Lists all images that this server built, with the app that each was built for.
+    pub async fn all_images(&self) -> Result<Vec<(AppId, ImageSummary)>> {
+        let filters = label::filter_instance(self.instance());
+        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+        let images = self.call(|docker| async move { docker.list_images(Some(options)).await }).await?;
+        let of_app = |image: Listed| {
+            let app: AppId = image.labels.get(label::APP)?.parse().ok()?;
+            let mut image = ImageSummary::read(image)?;
+            let is_nameless = image.tags.is_empty();
+            image.tags.retain(|tag| tag.starts_with(&format!("mini/{app}:")));
+            // Whoever builds upon an app's image gets its labels too, and names it otherwise.
+            (is_nameless || !image.tags.is_empty()).then_some((app, image))
+        };
+        Ok(images.into_iter().filter_map(of_app).collect())
+    }
+
     /// Shrinks the build cache of the engine to `max_bytes`, oldest use first; returns the bytes that were freed.
     pub async fn prune_build_cache(&self, max_bytes: u64) -> Result<u64> {
         let keep = i64::try_from(max_bytes).unwrap_or(i64::MAX);

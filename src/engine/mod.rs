@@ -9,10 +9,12 @@ mod classic;
 mod container;
 mod events;
 mod exec;
+mod facts;
 mod failure;
 mod hijack;
 mod image;
 mod inspect;
+mod isolation;
 mod label;
 mod line;
 mod listening;
@@ -22,6 +24,7 @@ mod oneoff;
 mod probe;
 mod progress;
 mod pull;
+mod reach;
 mod subnet;
 mod verdict;
 
@@ -43,15 +46,18 @@ pub use build::{BuildRequest, BuiltImage};
 pub use container::ContainerSpec;
 pub use events::EngineEvent;
 pub use exec::ExecId;
+pub use facts::EngineFacts;
 pub use failure::is_address_taken;
 pub use image::{ImageInfo, ImageSummary};
 pub use inspect::{ContainerState, ContainerSummary, ExitState};
+pub use isolation::TRIAL;
 pub use logs::AppLine;
 pub use network::Network;
 pub use oneoff::{Attach, ONE_OFF};
 pub use probe::{Probe, probe};
 pub use progress::BuildLine;
 pub use pull::{PullRequest, Pulled};
+pub use reach::Reach;
 
 /// A handle to the Docker Engine of one server; clones are cheap and share it.
 #[derive(Clone)]

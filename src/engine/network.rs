@@ -38,6 +38,12 @@ impl Network {
         self.subnet.host(offset).filter(|_| offset > 1)
     }
 
+    /// Returns the address of the machine in this network.
+    #[must_use]
+    pub fn gateway(&self) -> Ipv4Addr {
+        self.subnet.host(1).expect("a subnet of ours has 62 addresses")
+    }
+
     /// Returns the subnet as it is written: `10.210.3.64/26`.
     #[must_use]
     pub fn subnet(&self) -> String {

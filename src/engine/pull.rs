@@ -134,7 +134,7 @@ fn refused(request: &PullRequest, message: &str) -> Error {
     } else if says(&["no matching manifest"]) {
         Error::failed(format!("`{image}` is not made for this machine's kind of processor"))
     } else if says(&["no space left"]) {
-        Error::unavailable("the server's disk is full").hint("free space on the server, then deploy again")
+        Error::unavailable("the server's disk is full").hint("free space on the server (ssh mini prune), then deploy again")
     } else if says(&["HTTP response to HTTPS client"]) {
         Error::failed(format!("`{host}` does not speak https"))
             .hint("give it a certificate, or on the server: add it to \"insecure-registries\" in /etc/docker/daemon.json")

@@ -14,7 +14,7 @@ use crate::error::{Kind, Result};
 use crate::model::{AppId, ContainerId, ImageId, InstanceId, Secret, Version};
 
 /// An app that answers HTTP on `$PORT` and ends at once on SIGTERM.
-const SERVER: &str = "FROM python:3.12-slim
+pub(super) const SERVER: &str = "FROM python:3.12-slim
 EXPOSE 8000
 CMD exec python3 -u -c \"import os, sys, http.server; print('listening'); print('oops', file=sys.stderr); \
 http.server.HTTPServer(('0.0.0.0', int(os.environ['PORT'])), http.server.SimpleHTTPRequestHandler).serve_forever()\"
@@ -68,7 +68,7 @@ impl Trial {
         }
     }
 
-    async fn build(&self, app: &AppId, dockerfile: &str) -> (Result<BuiltImage>, Vec<String>) {
+    pub(super) async fn build(&self, app: &AppId, dockerfile: &str) -> (Result<BuiltImage>, Vec<String>) {
         let mut lines = Vec::new();
         let built = self.engine.build(self.request(app, dockerfile), |line: BuildLine| lines.push(line.text().to_owned())).await;
         (built, lines)
@@ -99,7 +99,7 @@ impl Trial {
     }
 }
 
-fn spec(app: &AppId, image: &ImageId, network: &Network, command: Option<&str>) -> ContainerSpec {
+pub(super) fn spec(app: &AppId, image: &ImageId, network: &Network, command: Option<&str>) -> ContainerSpec {
     ContainerSpec {
         name: format!("mini-trial-web-1-{}", AppId::random()),
         app: app.clone(),
@@ -115,10 +115,11 @@ fn spec(app: &AppId, image: &ImageId, network: &Network, command: Option<&str>) 
         port: 8000,
         memory_bytes: Some(256 << 20),
         cpu_millis: None,
+        published: false,
     }
 }
 
-async fn eventually<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+pub(super) async fn eventually<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let work = async {
         loop {
             if let Some(value) = attempt().await {

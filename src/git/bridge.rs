@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Output};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -49,6 +49,15 @@ impl Running {
         };
         let (status, (), ()) = tokio::join!(exited, out, err);
         status.map(exit_code)
+    }
+
+    /// Waits for a git that has no client, and returns what it said on stderr.
+    pub(super) async fn output(mut self) -> io::Result<Output> {
+        let mut stderr = Vec::new();
+        if let Some(mut said) = self.child.stderr.take() {
+            said.read_to_end(&mut stderr).await?;
+        }
+        Ok(Output { status: self.child.wait().await?, stdout: Vec::new(), stderr })
     }
 
     /// Waits for git; once the client has left and no hook is running, not longer than the grace.

@@ -20,6 +20,7 @@ mod spool;
 mod stage;
 #[cfg(test)]
 mod testing;
+mod upkeep;
 mod wire;
 
 pub use commits::{ObjectKind, TreeId};
@@ -32,3 +33,4 @@ pub use refs::{DEPLOYED, branch_ref, release_ref};
 pub use repos::Git;
 pub use rules::{Facts, PushPlan, plan};
 pub use stage::revive;
+pub use upkeep::Repack;

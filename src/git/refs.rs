@@ -8,6 +8,9 @@ use crate::model::{AppId, CommitId, Version};
 /// What `HEAD` is on: always what is live, so that this is what `git clone` gives.
 pub const DEPLOYED: &str = "refs/heads/deployed";
 
+/// Below this stand the hidden refs of releases.
+pub(super) const RELEASE_REFS: &str = "refs/mini/releases/";
+
 /// Returns the full name of a branch.
 #[must_use]
 pub fn branch_ref(branch: &str) -> String {
@@ -17,7 +20,7 @@ pub fn branch_ref(branch: &str) -> String {
 /// Returns the full name of the hidden ref of a release.
 #[must_use]
 pub fn release_ref(version: Version) -> String {
-    format!("refs/mini/releases/{version}")
+    format!("{RELEASE_REFS}{version}")
 }
 
 // === impl Git ===

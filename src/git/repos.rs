@@ -137,6 +137,10 @@ impl Git {
         if self.exists(app) { Ok(self.path(app)) } else { Err(Error::not_found("nothing has been pushed to this app yet")) }
     }
 
+    pub(super) fn pushes_under_way(&self, app: &AppId) -> usize {
+        lock(&self.inner.receiving).get(app).copied().unwrap_or(0)
+    }
+
     pub(super) fn receiving(&self, app: &AppId) -> Receiving {
         *lock(&self.inner.receiving).entry(app.clone()).or_insert(0) += 1;
         Receiving { git: self.clone(), app: app.clone() }

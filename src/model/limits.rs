@@ -70,6 +70,19 @@ pub const CRASH_LOOP_TIME: Duration = Duration::from_mins(10);
 pub const BUILDS_AT_ONCE: usize = 1;
 /// Distinct images that went live and are kept for `rollback`.
 pub const KEPT_IMAGES: usize = 5;
+/// Free disk space below which nothing is built or pulled; a setting.
+pub const DISK_FLOOR_BYTES: u64 = GIB;
+/// The data dir needs no more than this of it: one source and its records.
+pub const DATA_FLOOR_BYTES: u64 = 500 * MIB;
+/// Images of an app that are kept while disk space is low: what is live and the one before.
+pub const KEPT_IMAGES_WHEN_LOW: usize = 2;
+/// Releases of an app whose commits are kept in its repository, besides those whose image is kept.
+pub const KEPT_COMMITS: usize = 100;
+/// Repacking one repository is given up after this; the next day tries again.
+pub const REPACK_TIME: Duration = Duration::from_mins(10);
+/// A file of `tmp` that is older belongs to nobody: no upload and no build takes so long.
+pub const STALE_TMP: Duration = Duration::from_hours(24);
+
 /// What the builder may keep for the next builds; pruned daily.
 pub const BUILD_CACHE_BYTES: u64 = 10 * GIB;
 /// Output kept of one deploy: its beginning and its end, and what of a build goes into the app's log.

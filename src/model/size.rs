@@ -19,6 +19,18 @@ pub fn in_words(bytes: u64) -> String {
     }
 }
 
+/// As [`in_words`], rounded down to a whole MiB or a tenth of a GiB: what is below a limit never reads as the limit.
+#[must_use]
+pub fn at_least(bytes: u64) -> String {
+    if bytes < MIB {
+        in_words(bytes / KIB * KIB)
+    } else if bytes < GIB {
+        in_words(bytes / MIB * MIB)
+    } else {
+        format!("{} GiB", decimal(bytes / GIB * 10 + bytes % GIB * 10 / GIB))
+    }
+}
+
 /// Names an image's size in MB, which are decimal as in `docker images`: with a tenth below 10.
 #[must_use]
 pub fn megabytes(bytes: u64) -> String {
@@ -58,6 +70,22 @@ mod tests {
             (u64::MAX, "17179869184 GiB"),
         ] {
             assert_eq!(in_words(bytes), text, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_rounded_down() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (1023, "0 bytes"),
+            (MIB - 1, "1023 KiB"),
+            (MIB, "1 MiB"),
+            (GIB - 1, "1023 MiB"),
+            (GIB, "1 GiB"),
+            (2 * GIB - 1, "1.9 GiB"),
+            (64 * GIB, "64 GiB"),
+        ] {
+            assert_eq!(at_least(bytes), text, "{bytes}");
         }
     }
 

@@ -5,6 +5,7 @@ mod backup;
 mod builds;
 mod config;
 mod deploy;
+mod doctor;
 mod git;
 mod host_ports;
 mod keys;
@@ -12,6 +13,7 @@ mod logs;
 mod order;
 mod permit;
 mod processes;
+mod prune;
 mod registries;
 mod releases;
 mod run;
@@ -20,6 +22,7 @@ mod tokens;
 mod visits;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
@@ -39,6 +42,8 @@ pub struct Platform {
     deployer: Deployer,
     facts: Arc<ServerFacts>,
     started_at: Stamp,
+    /// The same moment by the clock that nobody sets.
+    begun: Instant,
     visits: Arc<visits::Visits>,
     /// Places for past log lines in memory.
     tails: Arc<Semaphore>,
@@ -53,6 +58,7 @@ impl Platform {
             deployer,
             facts: Arc::new(facts),
             started_at: Stamp::now(),
+            begun: Instant::now(),
             visits: Arc::default(),
             tails: Arc::new(Semaphore::new(LOG_TAILS_AT_ONCE)),
         }
@@ -147,6 +153,8 @@ impl Platform {
             Command::Backup { without_key, .. } => self.back_up(&permit, without_key, terminal.is_some(), cancelled),
             Command::Whoami => self.who_am_i(&permit).await,
             Command::Status => self.status(&permit).await,
+            Command::Doctor => Ok(self.doctor(&permit)),
+            Command::Prune { all } => self.prune(&permit, all).await,
             Command::Version => Ok(Self::version(&permit)),
         }
     }

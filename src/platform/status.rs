@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::firewall::{Firewall, Seen};
 use crate::git::GitProgram;
 use crate::model::AppName;
+use crate::model::size::{at_least, in_words};
 
 /// What was found out at start and does not change.
 #[derive(Clone, Debug)]
@@ -81,6 +82,11 @@ impl Platform {
                 }
             },
         };
+        for disk in self.deployer.disks().await.iter().filter(|disk| disk.is_low()) {
+            let (free, floor) = (at_least(disk.free_bytes.unwrap_or(0)), in_words(disk.floor_bytes));
+            let place = disk.holds.in_words();
+            warnings.push(format!("disk space is low: {free} free where {place}, and builds are refused below {floor}: mini prune"));
+        }
         for app in rooms.store.apps().await? {
             if let Some(release) = self.deployer.live_release(&app.id).await?
                 && self.deployer.has_lost_image(&release)

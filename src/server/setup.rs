@@ -53,13 +53,18 @@ pub fn say(line: &str) {
 /// Writes the public half of the host key beside it, for whoever wants to pin it.
 pub fn publish(data: &DataDir, host_key: &HostKey) -> Result<()> {
     let path = data.path().join("host_key.pub");
+    let line = format!("{}\n", host_key.public_line());
+    // On a full disk, cutting the file to write the same again would lose it.
+    if std::fs::read_to_string(&path).is_ok_and(|there| there == line) {
+        return Ok(());
+    }
     let written = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
         .open(&path)
-        .and_then(|mut file| writeln!(file, "{}", host_key.public_line()));
+        .and_then(|mut file| file.write_all(line.as_bytes()));
     written.map_err(|err| Error::setup(format!("{} cannot be written: {err}", path.display())))
 }
 

@@ -216,7 +216,9 @@ fn folders_above(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 pub(super) fn not_spooled(cause: io::Error) -> Error {
     if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-        return Error::unavailable("the server's disk is full").hint("free space on the server, then deploy again").because(cause);
+        return Error::unavailable("the server's disk is full")
+            .hint("free space on the server (ssh mini prune), then deploy again")
+            .because(cause);
     }
     Error::failed("the source could not be unpacked on the server").because(cause)
 }

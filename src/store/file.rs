@@ -120,6 +120,11 @@ pub(super) fn check_pages(conn: &Connection) -> Result<()> {
     if verdict == "ok" { Ok(()) } else { Err(Error::setup(verdict)) }
 }
 
+/// As [`check_pages`], in a sentence that names the file.
+pub(super) fn look_through(conn: &Connection, path: &Path) -> Result<()> {
+    check_pages(conn).map_err(|err| damaged(path, err))
+}
+
 fn damaged(path: &Path, cause: Error) -> Error {
     Error::setup(format!("the database `{}` is damaged: {}", path.display(), finding(&cause))).hint(way_back(path)).because(cause)
 }

@@ -7,6 +7,7 @@ mod deploys;
 mod destroyed;
 mod failure;
 mod file;
+mod health;
 mod host_ports;
 mod images;
 mod keys;

@@ -231,8 +231,8 @@ pub(super) fn adopt_from_older(conn: &Connection) -> Result<()> {
 fn show_to_older(conn: &Connection, app: &AppId, version: Version) -> Result<()> {
     let first = "SELECT address, container_id FROM processes WHERE app = ?1 AND version = ?2 AND kind = 'web' \
                  ORDER BY state = 'serving' DESC, number, id DESC LIMIT 1";
-    type Place = (Option<Address>, Option<ContainerId>);
-    let place: Option<Place> = conn.query_row(first, params![app, version], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let place: Option<(Option<Address>, Option<ContainerId>)> =
+        conn.query_row(first, params![app, version], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let (address, container) = place.unwrap_or_default();
     let change = "UPDATE releases SET address = ?3, container_id = ?4 WHERE app = ?1 AND version = ?2";
     conn.execute(change, params![app, version, address, container])?;

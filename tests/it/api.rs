@@ -53,6 +53,8 @@ fn table(key: &str) -> Vec<(&'static str, Value, u16)> {
         ("backup", json!({}), 400),
         ("whoami", json!({}), 200),
         ("status", json!({}), 200),
+        ("doctor", json!({}), 200),
+        ("prune", json!({}), 200),
         ("version", json!({}), 200),
         ("apps:destroy", app.clone(), 400),
         ("apps:destroy", json!({"app": "blog", "confirm": "blog"}), 200),

@@ -21,18 +21,19 @@ fn a_process_that_runs_out_of_memory_is_named_started_again_and_hurts_no_other()
     // The first process eats, or the app would survive it: tail keeps what has no line end.
     let eats = "httpd -p $PORT -h /www\nwhile [ ! -e /eat ]; do sleep 0.1; done\nrm /eat\nexec tail /dev/zero\n";
     mini.anna.push(app(eats).path(), mini.ssh, "greedy", &["main"]).ok();
-    let container = mini.docker().containers().remove(0);
+    mini.local(&["limits:set", "greedy", "memory=32m"]).ok();
+    let container = eventually("the process without a limit to be gone", || {
+        let containers = mini.docker().containers();
+        (containers.len() == 1).then(|| containers[0].clone())
+    });
     mini.anna.push(Repo::hello().path(), mini.ssh, "other", &["main"]).ok();
-    // There is no word for it yet; the engine keeps the limit all the same.
-    let limit = ["update", "--memory", "32m", "--memory-swap", "32m", &container];
-    assert!(Command::new("docker").args(limit).output().unwrap().status.success());
     let other = |docker: &Docker| docker.containers().into_iter().find(|id| *id != container).unwrap();
     let started = Docker::inspect(&other(&mini.docker()), "{{.State.StartedAt}}");
 
     Docker::exec(&container, &["touch", "/eat"]);
 
     eventually("its death in the log, with the cause", || {
-        mini.local(&["logs", "greedy"]).ok().stdout.contains("web.1 of v1 died (it ran out of memory)").then_some(())
+        mini.local(&["logs", "greedy"]).ok().stdout.contains("web.1 of v1 crashed (out of memory, limit 32 MiB)").then_some(())
     });
     eventually("its answers", || (mini.get("greedy", "/").status == 200).then_some(()));
     assert_eq!(Docker::inspect(&other(&mini.docker()), "{{.State.StartedAt}} {{.RestartCount}}"), format!("{started} 0"));

@@ -19,6 +19,7 @@ mod containers;
 mod crashes;
 mod cuts;
 mod damage;
+mod disk_full;
 mod doors;
 mod durability;
 mod engine_restarts;
@@ -26,8 +27,8 @@ mod exhaustion;
 mod failures;
 #[cfg(feature = "failpoints")]
 mod faults;
-mod full_disks;
 mod greed;
+mod host;
 mod hostile;
 mod hostile_engine;
 mod images;

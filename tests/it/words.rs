@@ -108,6 +108,8 @@ const TABLE: &[(&str, i32)] = &[
     ("keys:remove", 2),
     ("tokens:create", 2),
     ("tokens:create x --expires soon", 2),
+    ("prune everything", 2),
+    ("doctor APP", 2),
     ("apps:info missing", 3),
     ("logs missing", 3),
     ("ps missing", 3),
@@ -321,7 +323,18 @@ fn a_role_and_a_scope_hold_for_every_word() {
     for words in changes {
         viewer.ssh(mini.ssh, words).fails(4, "needs a key with the role `deploy`");
     }
-    for words in ["keys", "keys:remove anna@test", "status", "keys:add x", "tokens", "tokens:create x", "tokens:revoke x"] {
+    for words in [
+        "keys",
+        "keys:remove anna@test",
+        "status",
+        "doctor",
+        "prune",
+        "prune --all",
+        "keys:add x",
+        "tokens",
+        "tokens:create x",
+        "tokens:revoke x",
+    ] {
         viewer.ssh(mini.ssh, words).fails(4, "needs an admin");
         scoped.ssh(mini.ssh, words).fails(4, "needs an admin");
     }

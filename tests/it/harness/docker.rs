@@ -44,6 +44,11 @@ impl Docker {
         }
     }
 
+    /// Takes a name away again, and the image with its last one.
+    pub fn untag(name: &str) {
+        lines(&["rmi", name]);
+    }
+
     /// `docker exec ID WORDS`, such as a look at a file of a running app.
     pub fn exec(id: &str, words: &[&str]) -> Vec<String> {
         lines(&[&["exec", id], words].concat())

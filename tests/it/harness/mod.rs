@@ -4,6 +4,7 @@
 mod armed;
 mod docker;
 mod engine;
+mod guarded;
 mod http;
 mod laptop;
 mod moments;
@@ -91,25 +92,6 @@ impl Mini {
         mini
     }
 
-    /// Starts a server with a firewall, as on its users' machines, and serves HTTP on all addresses of this one.
-    ///
-    /// Its bridges have a name of their own: the rules touch no other test's apps. They go with the server.
-    pub fn start_guarded() -> Self {
-        let mut mini = Self::unstarted(&[]);
-        mini.is_guarded = true;
-        mini.env.push(("MINI_FIREWALL".into(), "on".into()));
-        mini.env.push(("MINI_BRIDGES".into(), mini.bridges()));
-        mini.boot();
-        mini
-    }
-
-    /// How the bridges of a guarded server begin.
-    pub fn bridges(&self) -> String {
-        let home = self.home.path().to_str().unwrap();
-        let letters = home.bytes().rev().take(5).map(|byte| char::from(byte).to_ascii_lowercase());
-        format!("t{}-", letters.collect::<String>())
-    }
-
     /// A server that has no data dir yet.
     pub fn unstarted(flags: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
@@ -193,7 +175,11 @@ impl Mini {
     /// The command that starts this server, for tests that start it in their own way.
     pub fn server_command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(["server", "--ssh", "127.0.0.1:0", "--http", if self.is_guarded { "0.0.0.0:0" } else { "127.0.0.1:0" }]);
+        command.arg("server");
+        if !self.flags.iter().any(|flag| flag == "--ssh") {
+            command.args(["--ssh", "127.0.0.1:0"]);
+        }
+        command.args(["--http", if self.is_guarded { "0.0.0.0:0" } else { "127.0.0.1:0" }]);
         command.arg("--data").arg(self.data());
         command.arg("--admin-keys").arg(self.home.path().join("admins")).args(&self.flags);
         // Servers of tests come and go, and would leave rules on the machine.
