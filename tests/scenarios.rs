@@ -34,6 +34,13 @@ fn every_scenario_has_its_row() {
 }
 
 #[test]
+fn every_scenario_has_a_test_or_a_sentence_why_not() {
+    for (number, tests) in rows() {
+        assert!(tests.contains('`') || tests.starts_with("not tested: "), "{number}: {tests:?}");
+    }
+}
+
+#[test]
 fn every_test_of_the_table_is_there() {
     for (number, tests) in rows() {
         for name in tests.split('`').skip(1).step_by(2).filter(|name| name.contains("::") || name.contains(": ")) {

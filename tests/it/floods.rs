@@ -7,11 +7,11 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::harness::{Mini, Repo, eventually, unique};
+use crate::harness::{Mini, Repo, eventually, proof, rounds, unique};
 
 /// What one step prints, in MB.
 fn step_mb() -> usize {
-    if std::env::var_os("MINI_SOAK").is_some() { 250 } else { 25 }
+    rounds(25, 250)
 }
 
 #[test]
@@ -33,7 +33,17 @@ fn a_build_that_prints_a_flood_costs_flat_memory_and_a_bounded_file() {
     assert!(kept.contains("=====> Released v2 in ") && kept.starts_with("-----> Receiving hello"), "its beginning and its end");
     assert!(kept.lines().all(|line| line.len() < 17 << 10), "a line is cut");
     assert!(!kept.chars().any(|c| c.is_control() && !"\n\t".contains(c)), "binary bytes are cleaned");
-    eprintln!("a flood of {} MB: {} bytes to the pusher, {} kept", 6 * step_mb(), pushed.stderr.len(), kept.len());
+    let peak = mini.peak_memory_mib();
+    proof(
+        "flood",
+        &[
+            ("mb", &(6 * step_mb())),
+            ("bytes_to_pusher", &pushed.stderr.len()),
+            ("bytes_kept", &kept.len()),
+            ("before_mib", &before),
+            ("peak_mib", &peak),
+        ],
+    );
     let files: Vec<u64> = kept_files(&mini).collect();
     assert!(files.iter().all(|bytes| *bytes <= (10 << 20) + 21), "{files:?}");
     mini.finish();

@@ -10,6 +10,7 @@ mod api;
 mod backups;
 mod builds;
 mod by_hand;
+mod churn;
 mod client;
 mod client_http;
 mod clock;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Mini, Person, Repo, Running, Said, children_of, eventually, is_running, unique};
+use crate::harness::{Mini, Person, Repo, Running, Said, children_of, eventually, is_running, proof, rounds, unique};
 
 #[test]
 fn a_newer_push_supersedes_the_one_that_builds() {
@@ -185,8 +185,7 @@ fn of_many_pushes_at_once_one_goes_live_and_each_other_gets_one_of_two_sentences
 
 #[test]
 fn pushes_to_many_apps_at_once_all_end_and_each_app_has_one_winner() {
-    // The short form; `MINI_SOAK=1` is 50 pushes over 10 apps.
-    let (apps, each) = if std::env::var_os("MINI_SOAK").is_some() { (10, 5) } else { (5, 4) };
+    let (apps, each) = (rounds(5, 10), rounds(4, 5));
     let mini = Mini::start();
     let origin = Repo::hello();
     let names: Vec<String> = (0..apps).map(|number| format!("app{number}")).collect();
@@ -226,6 +225,7 @@ fn pushes_to_many_apps_at_once_all_end_and_each_app_has_one_winner() {
         let rows: Vec<serde_json::Value> = serde_json::from_str(&rows).unwrap();
         assert!(rows.iter().all(|row| row["state"] == "done" || row["state"] == "failed"), "{rows:#?}");
     }
+    proof("races", &[("pushes", &(apps * each)), ("apps", &apps), ("winners", &names.len())]);
     mini.finish();
 }
 

@@ -141,16 +141,21 @@ pub fn open_websocket(http: SocketAddr) -> TcpStream {
 
 /// Sends a masked text frame of under 126 bytes and reads the frame that comes back (RFC 6455, section 5).
 pub fn echo(stream: &mut TcpStream, text: &[u8]) -> Vec<u8> {
+    try_echo(stream, text).unwrap()
+}
+
+/// As [`echo`], for a websocket that may be closed.
+pub fn try_echo(stream: &mut TcpStream, text: &[u8]) -> std::io::Result<Vec<u8>> {
     let mask = [1, 2, 3, 4];
     let length = u8::try_from(text.len()).unwrap();
     let mut frame = vec![0x81, 0x80 | length];
     frame.extend(mask);
     frame.extend(text.iter().enumerate().map(|(at, byte)| byte ^ mask[at % 4]));
-    stream.write_all(&frame).unwrap();
+    stream.write_all(&frame)?;
     let mut back = vec![0; 2 + text.len()];
-    stream.read_exact(&mut back).unwrap();
+    stream.read_exact(&mut back)?;
     assert_eq!(back[..2], [0x81, length]);
-    back.split_off(2)
+    Ok(back.split_off(2))
 }
 
 #[test]
