@@ -90,7 +90,9 @@ fn text_of(answer: &Answer, look: &Look) -> String {
                 .map(|row| vec![row.name.to_string(), or_dash(row.release), row.state.clone(), ago(row.released_at), row.url.clone()]),
         ),
         Answer::App(details) => app_details(details, look),
-        Answer::Processes(rows) if rows.is_empty() => "no processes: nothing has been released yet\n".into(),
+        Answer::Processes(rows) if rows.is_empty() => {
+            "no processes: nothing was released yet, or the app is stopped or scaled to none\n".into()
+        }
         Answer::Processes(rows) => table(
             look,
             &["PROCESS", "RELEASE", "STATE", "SINCE", "RESTARTS", "CONTAINER", "ADDRESS"],

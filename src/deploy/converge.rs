@@ -17,6 +17,8 @@ struct Difference {
     lost: Vec<Process>,
     /// Their containers are there and do not run, or would not come back.
     down: Vec<Process>,
+    /// They run and are not routed to: they came back while the engine's events were lost.
+    unready: Vec<Process>,
 }
 
 // === impl Difference ===
@@ -31,7 +33,7 @@ impl Deployer {
     /// Makes one app run what it should; a failure is logged, since there is nobody to tell.
     pub(super) async fn look_after_app(&self, app: &AppId) {
         if let Err(err) = Box::pin(self.converge(app)).await
-            && !matches!(err.kind(), Kind::NotFound | Kind::Busy)
+            && !matches!(err.kind(), Kind::NotFound | Kind::Busy | Kind::Unavailable)
         {
             tracing::error!(app.id = %app, ?err, "a live release does not run what it should");
         }
@@ -43,7 +45,11 @@ impl Deployer {
             return Ok(());
         }
         let Some((present, release)) = self.running_release(app).await? else { return Ok(()) };
-        if self.difference(&present, &release).await?.is_none() {
+        let mut difference = self.difference(&present, &release).await?;
+        for process in std::mem::take(&mut difference.unready) {
+            self.watch_until_ready(present.clone(), release.clone(), process);
+        }
+        if difference.is_none() {
             return Ok(());
         }
         let _turn = self.release_turn(app, &Talk::silent(), &Attempt::new()).await?;
@@ -89,6 +95,9 @@ impl Deployer {
             match self.container_of(&row).await? {
                 None => difference.lost.push(row),
                 Some((_, state)) if !is_fine(&state) => difference.down.push(row),
+                Some((container, state)) if state.running && row.kind.is_web() && !self.inner.routing.is_ready(container) => {
+                    difference.unready.push(row);
+                }
                 Some(_) => {}
             }
         }

@@ -20,6 +20,8 @@ pub(super) struct Routing {
     drains: Mutex<HashMap<(AppId, Version), Vec<Drained>>>,
     /// Containers of serving processes that are not ready: they died, or came back and have not answered yet.
     unready: Mutex<HashSet<ContainerId>>,
+    /// Those of them that somebody waits for.
+    awaited: Mutex<HashSet<ContainerId>>,
 }
 
 // === impl Routing ===
@@ -39,6 +41,12 @@ impl Routing {
         !self.unready().contains(container)
     }
 
+    /// Notes that somebody waits until a container is ready; `None` when another one does.
+    pub fn await_ready(&self, container: &ContainerId) -> Option<Awaiting<'_>> {
+        let is_new = self.awaited.lock().unwrap_or_else(PoisonError::into_inner).insert(container.clone());
+        is_new.then(|| Awaiting { routing: self, container: container.clone() })
+    }
+
     fn unready(&self) -> MutexGuard<'_, HashSet<ContainerId>> {
         self.unready.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -55,6 +63,18 @@ impl Routing {
     fn drains(&self, app: &AppId, version: Version) -> Vec<Drained> {
         let drains = self.drains.lock().unwrap_or_else(PoisonError::into_inner);
         drains.get(&(app.clone(), version)).cloned().unwrap_or_default()
+    }
+}
+
+/// Somebody waits until a container is ready; until this is dropped.
+pub(super) struct Awaiting<'a> {
+    routing: &'a Routing,
+    container: ContainerId,
+}
+
+impl Drop for Awaiting<'_> {
+    fn drop(&mut self) {
+        self.routing.awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.container);
     }
 }
 

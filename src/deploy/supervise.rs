@@ -15,6 +15,9 @@ use crate::store::{App, Process, Release};
 /// The engine brings back what died; what it does not bring back by then (somebody killed it by hand) is for mini to start.
 const REVIVE_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a process that dies again and again is left alone between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 impl Deployer {
     /// Takes a process that died out of routing, says so, and sees to it that it comes back.
     pub async fn process_died(&self, container: &ContainerId, exit_code: i64, oom: bool) -> Result<()> {
@@ -68,6 +71,7 @@ impl Deployer {
 
     async fn await_return(&self, app: App, release: Release, process: &Process) -> Result<()> {
         let Some(container) = &process.container else { return Ok(()) };
+        let Some(_awaiting) = self.inner.routing.await_ready(container) else { return Ok(()) };
         let plan = Blueprint { app, release, config: super::Config::default() };
         let mut is_told = false;
         loop {
@@ -78,11 +82,17 @@ impl Deployer {
                         self.note(&plan.app.id, "release", &format!("{} runs and does not answer", process.name())).await;
                     }
                 }
+                // It died once more, and may be back before anybody else would wait for it.
+                Err(NotReady::Exited { .. }) if self.is_coming_back(container).await? => tokio::time::sleep(LOOK_AGAIN).await,
                 Err(_) => return Ok(()),
             }
         }
         self.inner.routing.rose(container);
         self.reroute(&plan.app.id).await
+    }
+
+    async fn is_coming_back(&self, container: &ContainerId) -> Result<bool> {
+        Ok(self.rooms().engine.inspect(container).await?.is_some_and(|state| state.running || state.restarting))
     }
 
     /// Finds the process of a live release that a container is and that should serve.
