@@ -153,7 +153,7 @@ impl Deployer {
         let ids = leaving.iter().map(|row| row.id).collect();
         let change = ProcessChange { leaving: ids, settings: vec![AppSetting::Stopped(true)], ..ProcessChange::default() };
         self.rooms().store.switch_processes(app.id.clone(), live.version, change).await?;
-        let drains = self.reroute_and_drain(&app, live.version).await?;
+        let drains = self.reroute_and_drain(&app, live.version).await;
         self.wait_all(drains, self.rooms().settings.drain_time).await;
         self.end_processes(&app, &leaving).await;
         Ok(format!("Stopped `{}`. Start it again: ps:start {}", app.name, app.name))
@@ -184,7 +184,7 @@ impl Deployer {
             return Err(err);
         }
         crate::failpoint!("alter::committed");
-        let drains = self.reroute_and_drain(&app, live.version).await?;
+        let drains = self.reroute_and_drain(&app, live.version).await;
         crate::failpoint!("alter::routed");
         self.leave_behind(&way);
         self.keep_running(&app, &started).await;

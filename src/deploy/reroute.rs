@@ -115,10 +115,14 @@ impl Deployer {
     }
 
     /// Publishes a change of a live release's processes and returns what drains with it: to be waited for with [`Self::wait_all`].
-    pub(super) async fn reroute_and_drain(&self, app: &App, version: Version) -> Result<Vec<Drained>> {
+    ///
+    /// The change is made: what cannot be routed now is left to the next resync.
+    pub(super) async fn reroute_and_drain(&self, app: &App, version: Version) -> Vec<Drained> {
         let before = self.inner.routing.drains(&app.id, version);
-        self.reroute(&app.id).await?;
-        Ok(before)
+        if let Err(err) = self.reroute(&app.id).await {
+            tracing::error!(app.name = %app.name, release.version = %version, ?err, "changed processes could not be routed; the next resync does it");
+        }
+        before
     }
 
     pub(super) async fn wait_all(&self, drains: Vec<Drained>, deadline: Duration) {
