@@ -27,12 +27,12 @@ free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1
 # trust PORT KEYFILE: pins a host key.
 trust() { echo "[127.0.0.1]:$1 $(cut -d' ' -f1,2 "$2")" >>"$scratch/known_hosts"; }
 
-# Sets mini_pid and mini_url, the start of a remote's address.
+# Sets mini_pid, mini_port, mini_http and mini_url, the start of a remote's address.
 start_mini() {
   local port
-  port=$(free_port)
+  port=$(free_port) mini_http=$(free_port)
   export MINI_DATA=$scratch/data
-  "$mini" server --firewall off --data "$MINI_DATA" --ssh "127.0.0.1:$port" --http "127.0.0.1:$(free_port)" ${CONFIRM:+--ready-confirm "$CONFIRM"} >"$scratch/mini.log" 2>&1 &
+  "$mini" server --firewall off --data "$MINI_DATA" --ssh "127.0.0.1:$port" --http "127.0.0.1:$mini_http" ${CONFIRM:+--ready-confirm "$CONFIRM"} >"$scratch/mini.log" 2>&1 &
   mini_pid=$!
   pids+=("$mini_pid")
   wait_until "$mini" status || { tail "$scratch/mini.log" >&2; exit 1; }
