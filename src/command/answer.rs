@@ -20,6 +20,7 @@ pub enum Answer {
     Entries(Vec<Entry>),
     /// One value, printed as it is.
     Text(String),
+    Plan(Box<Plan>),
     Releases(Vec<ReleaseRow>),
     Release(Box<ReleaseDetails>),
     Builds(Vec<BuildRow>),
@@ -93,6 +94,24 @@ pub struct FormationRow {
     pub quantity: u32,
     /// What it runs; `None` is the image's own command.
     pub command: Option<String>,
+}
+
+/// How an app's live source is built and run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub app: AppName,
+    pub release: Version,
+    pub commit: Option<CommitId>,
+    /// What was detected: `Dockerfile app`.
+    pub description: String,
+    /// Where the live release answers.
+    pub port: Option<u16>,
+    pub processes: Vec<FormationRow>,
+    /// What runs before a release goes live.
+    pub release_command: Option<String>,
+    pub warnings: Vec<String>,
+    /// As the engine would get it.
+    pub dockerfile: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

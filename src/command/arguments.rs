@@ -228,6 +228,7 @@ pub(super) const LINES: &[&str] = &[
     "releases blog -n 3",
     "releases:info blog v3",
     "releases:output blog v3",
+    "explain blog",
     "builds blog -n 3",
     "builds:output 12 -f",
     "builds:cancel 12",

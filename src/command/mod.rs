@@ -15,6 +15,7 @@ mod limit;
 mod look;
 mod paint;
 mod plain_words;
+mod plan;
 mod render;
 mod scaling;
 mod selection;
@@ -24,7 +25,7 @@ pub mod wire;
 mod words;
 
 pub use answer::{
-    Answer, AppDetails, AppRow, BuildRow, ConfigRow, Done, Entry, FormationRow, KeyRow, NewToken, ProcessRow, PruneRow, RegistryRow,
+    Answer, AppDetails, AppRow, BuildRow, ConfigRow, Done, Entry, FormationRow, KeyRow, NewToken, Plan, ProcessRow, PruneRow, RegistryRow,
     ReleaseDetails, ReleaseRow, ServerHello, ServerStatus, TokenRow, VersionInfo, WhoAmI,
 };
 pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};

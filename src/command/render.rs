@@ -7,6 +7,7 @@ use super::call::Event;
 use super::history;
 use super::look::Look;
 use super::paint::Paint;
+use super::plan::plan;
 use super::table::{pairs, table};
 use crate::error::Error;
 use crate::model::size::{in_words, megabytes};
@@ -65,6 +66,7 @@ fn json_of(answer: &Answer) -> String {
         Answer::Config(rows) => line_of_json(rows),
         Answer::Entries(entries) => line_of_json(entries),
         Answer::Text(text) => line_of_json(text),
+        Answer::Plan(plan) => line_of_json(plan),
         Answer::Releases(rows) => line_of_json(rows),
         Answer::Release(release) => line_of_json(release),
         Answer::Builds(rows) => line_of_json(rows),
@@ -121,6 +123,7 @@ fn text_of(answer: &Answer, look: &Look) -> String {
         Answer::Config(rows) => lines_of(rows.iter().map(|row| format!("{}={}", row.name, row.value.as_deref().unwrap_or("••••••••")))),
         Answer::Entries(entries) => lines_of(entries.iter().map(|entry| format!("{}={}", entry.name, entry.value))),
         Answer::Text(text) => format!("{text}\n"),
+        Answer::Plan(shown) => plan(shown, look),
         Answer::Releases(rows) if rows.is_empty() => "no releases yet: git push mini main makes the first\n".into(),
         Answer::Releases(rows) => table(
             look,

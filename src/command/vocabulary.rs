@@ -182,6 +182,9 @@ pub enum Command {
         /// Which one, as v12
         version: Version,
     },
+    /// Show how an app is built and run: what was detected, its processes, its Dockerfile; builds nothing
+    #[command(name = "explain")]
+    Explain { app: AppName },
     /// List an app's builds and other deploys, under way and ended
     #[command(name = "builds")]
     Builds {
@@ -374,6 +377,7 @@ impl Command {
             | Command::Limits { app }
             | Command::Logs { app, .. }
             | Command::Builds { app, .. }
+            | Command::Explain { app }
             | Command::Releases { app, .. }
             | Command::ReleasesInfo { app, .. }
             | Command::ReleasesOutput { app, .. } => Need::App(app.clone(), Role::View),

@@ -62,14 +62,14 @@ impl Deployer {
             port,
             process_table: recipe.process_table.clone(),
         };
-        let release = rooms.store.begin_release(recipe.app.id.clone(), new).await?;
+        let mut release = rooms.store.begin_release(recipe.app.id.clone(), new).await?;
         crate::failpoint!("starting::numbered");
         if let Err(err) = rooms.store.attach_version(recipe.deploy, release.version).await {
             self.fail_release(&recipe, release.version, err.sentence()).await;
             return Err(err);
         }
         let mut way = Way::default();
-        match contained(self.start_and_probe(&recipe, &release, &mut way, talk, attempt)).await {
+        match contained(self.start_and_probe(&recipe, &mut release, &mut way, talk, attempt)).await {
             Ok(processes) => Ok(Proven { recipe, release, processes, beside, way, traffic, turn }),
             Err(err) => {
                 let err = attempt.verdict_on(err);
@@ -82,7 +82,7 @@ impl Deployer {
     async fn start_and_probe(
         &self,
         recipe: &Recipe,
-        release: &Release,
+        release: &mut Release,
         way: &mut Way,
         talk: &Talk,
         attempt: &Attempt,
@@ -100,7 +100,9 @@ impl Deployer {
         let processes = self.start_processes(&plan, &proven).await?;
         self.reach(recipe.deploy, Stage::Probing, talk).await?;
         crate::failpoint!("probing::committed");
-        self.prove_processes(&plan, &processes, talk, attempt.token()).await?;
+        if let Some(port) = self.prove_processes(&plan, &processes, talk, attempt.token()).await? {
+            self.take_port(release, port, talk).await?;
+        }
         crate::failpoint!("probing::answered");
         Ok(processes)
     }

@@ -1,6 +1,7 @@
 //! Readiness: the first answers of a web process, racing against its exit and the deadline; of the others, that they stay.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -8,20 +9,24 @@ use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::explain::{Sighting, seconds};
+use super::seek::{Question, agreed, other_ports};
 use super::start::Blueprint;
 use super::{Deployer, Talk};
 use crate::engine::Probe;
 use crate::error::{Error, Result};
-use crate::model::ContainerId;
 use crate::model::limits::{FAILURE_LOG_LINES, STAY_TIME};
-use crate::store::{App, Process};
+use crate::model::{ContainerId, ReleaseState, Stamp};
+use crate::store::{App, Process, Release};
 
 /// Probes start this close to each other and spread to [`SLOWEST_PROBE`].
 const FASTEST_PROBE: Duration = Duration::from_millis(2);
 const SLOWEST_PROBE: Duration = Duration::from_millis(250);
+/// What printed so lately is still at work.
+const STILL_PRINTING: Duration = Duration::from_secs(5);
 
 /// A process that answered.
 pub(super) struct Ready {
+    pub port: u16,
     pub status: u16,
     pub after: Duration,
 }
@@ -38,24 +43,28 @@ pub(super) enum NotReady {
 pub(super) struct Candidate<'a> {
     pub container: &'a ContainerId,
     pub address: SocketAddr,
-    pub host: &'a str,
-    pub path: &'a str,
+    /// Its own address, which is also `address` where bridges are routed.
+    pub bridged: Option<Ipv4Addr>,
+    pub port: u16,
+    pub question: Question<'a>,
     pub patience: Duration,
     pub cancelled: &'a CancellationToken,
 }
 
 impl Deployer {
-    /// Waits until every process that was started is as it should be: web processes answer, the others stay.
+    /// Waits until every process that was started is as it should be: web processes answer, the others stay. Returns where they answer.
     pub(super) async fn prove_processes(
         &self,
         plan: &Blueprint,
         processes: &[Process],
         talk: &Talk,
         cancelled: &CancellationToken,
-    ) -> Result<()> {
+    ) -> Result<Option<u16>> {
         let is_one = processes.len() == 1;
         let proofs: Vec<_> = processes.iter().map(|process| self.prove_process(plan, process, is_one, talk, cancelled).boxed()).collect();
-        try_join_all(proofs).await.map(drop)
+        let ports = try_join_all(proofs).await?;
+        let answers: Vec<(String, u16)> = processes.iter().zip(ports).filter_map(|(process, port)| Some((process.name(), port?))).collect();
+        agreed(&answers)
     }
 
     async fn prove_process(
@@ -65,19 +74,23 @@ impl Deployer {
         is_one: bool,
         talk: &Talk,
         cancelled: &CancellationToken,
-    ) -> Result<()> {
+    ) -> Result<Option<u16>> {
         let begun = Instant::now();
         let prefix = if is_one { String::new() } else { format!("{}: ", process.name()) };
         let proof = if process.kind.is_web() {
             let path = health_path(&plan.app);
-            self.wait_web(plan, process, cancelled)
-                .await
-                .map(|Ready { status, after }| talk.detail(format!("{prefix}GET {path} answered {status} after {}", seconds(after))))
+            self.wait_web(plan, process, cancelled).await.map(|Ready { port, status, after }| {
+                talk.detail(format!("{prefix}GET {path} answered {status} after {}", seconds(after)));
+                Some(port)
+            })
         } else {
-            self.wait_stay(process, cancelled).await.map(|()| talk.detail(format!("{} ran for {}", process.name(), seconds(STAY_TIME))))
+            self.wait_stay(process, cancelled).await.map(|()| {
+                talk.detail(format!("{} ran for {}", process.name(), seconds(STAY_TIME)));
+                None
+            })
         };
         match proof {
-            Ok(()) => Ok(()),
+            Ok(port) => Ok(port),
             Err(not_ready) => Err(self.explain(plan, process, not_ready, begun.elapsed()).await),
         }
     }
@@ -90,26 +103,32 @@ impl Deployer {
             return Err(NotReady::Engine(Error::failed(format!("{} has no container", process.name()))));
         };
         let patience = plan.app.health_seconds.map_or(self.rooms().settings.ready_time, |seconds| Duration::from_secs(seconds.into()));
-        let host = format!("{}.localhost", plan.app.name);
-        let path = health_path(&plan.app);
-        let candidate = Candidate { container, address, host: &host, path, patience, cancelled };
-        self.wait_ready(&candidate).await
+        let host = host_of(&plan.app);
+        let question = Question { host: &host, path: health_path(&plan.app) };
+        let candidate = Candidate { container, address, bridged: process.address, port, question, patience, cancelled };
+        self.wait_ready(&candidate, &plan.release).await
     }
 
-    async fn wait_ready(&self, candidate: &Candidate<'_>) -> Result<Ready, NotReady> {
-        let settings = &self.rooms().settings;
-        let mut last = None;
+    async fn wait_ready(&self, candidate: &Candidate<'_>, release: &Release) -> Result<Ready, NotReady> {
+        let confirm = self.rooms().settings.ready_confirm;
+        let last = AtomicU16::new(0);
+        let elsewhere = async {
+            // What serves has its port: requests go there. And a port that is not published cannot be asked.
+            match candidate.bridged.filter(|own| candidate.address.ip() == *own && release.state == ReleaseState::Starting) {
+                Some(own) => self.seek_port(candidate, own, &release.image, confirm, &last).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = candidate.cancelled.cancelled() => Err(NotReady::Cancelled),
             exit = self.exited(candidate.container) => Err(exit),
-            ready = probe_until_ready(candidate, settings.ready_confirm, &mut last) => Ok(ready),
-            () = tokio::time::sleep(candidate.patience) => Err(NotReady::TimedOut { status: None }),
+            ready = probe_until_ready(candidate, confirm, &last) => Ok(ready),
+            ready = elsewhere => Ok(ready),
+            () = tokio::time::sleep(candidate.patience) => {
+                Err(NotReady::TimedOut { status: Some(last.load(Ordering::Relaxed)).filter(|status| *status > 0) })
+            }
         }
-        .map_err(|err| match err {
-            NotReady::TimedOut { .. } => NotReady::TimedOut { status: last },
-            other => other,
-        })
     }
 
     async fn wait_stay(&self, process: &Process, cancelled: &CancellationToken) -> Result<(), NotReady> {
@@ -142,31 +161,66 @@ impl Deployer {
         let Some(container) = &process.container else { return Error::failed(format!("{} has no container", process.name())) };
         let listening = if exit.is_none() { engine.listening(container).await.unwrap_or_default() } else { Vec::new() };
         let log = engine.tail(container, FAILURE_LOG_LINES).await.unwrap_or_default();
-        let log = log.into_iter().map(|line| line.text).collect();
-        let port = plan.port().unwrap_or_default();
-        Sighting { process: process.name(), port, waited, exit, listening, status, log }.explain(&plan.app.name)
+        let is_set = |name: &str| plan.config.keys().any(|known| known.as_str() == name);
+        Sighting {
+            process: process.name(),
+            is_web: process.kind.is_web(),
+            port: plan.port().unwrap_or_default(),
+            path: health_path(&plan.app).to_owned(),
+            waited,
+            exit,
+            memory_bytes: plan.app.memory_bytes,
+            speaking: self.speaking(plan, process, &listening).await,
+            listening,
+            status,
+            is_printing: log.last().is_some_and(|line| is_recent(line.at)),
+            log: log.into_iter().map(|line| line.text).collect(),
+        }
+        .explain(&plan.app.name, &is_set)
     }
+
+    /// Asks what else a process listens on, for the explanation; what cannot be asked is taken to speak.
+    async fn speaking(&self, plan: &Blueprint, process: &Process, listening: &[SocketAddr]) -> Vec<(u16, u16)> {
+        let ports = other_ports(listening, plan.port().unwrap_or_default());
+        match process.address {
+            Some(own) if !self.publishes().await.unwrap_or(false) => {
+                Question { host: &host_of(&plan.app), path: health_path(&plan.app) }.ask(own, &ports).await
+            }
+            _ => ports.into_iter().map(|port| (port, 0)).collect(),
+        }
+    }
+}
+
+fn host_of(app: &App) -> String {
+    format!("{}.localhost", app.name)
+}
+
+fn is_recent(at: Stamp) -> bool {
+    let age = Stamp::now().as_millis() - at.as_millis();
+    u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) < STILL_PRINTING)
 }
 
 pub(super) fn health_path(app: &App) -> &str {
     app.health_path.as_deref().unwrap_or("/")
 }
 
-/// Probes without end; `last` keeps the latest status for the explanation.
-async fn probe_until_ready(candidate: &Candidate<'_>, confirm: Duration, last: &mut Option<u16>) -> Ready {
+/// Probes without end; `last` keeps the latest status for the explanation, 0 before the first.
+async fn probe_until_ready(candidate: &Candidate<'_>, confirm: Duration, last: &AtomicU16) -> Ready {
     let begun = Instant::now();
     let mut pause = FASTEST_PROBE;
     let mut first: Option<Duration> = None;
+    let (port, Question { host, path }) = (candidate.port, candidate.question);
     loop {
-        let answer = crate::engine::probe(candidate.address, candidate.host, candidate.path).await;
-        let status = match answer {
+        let status = match crate::engine::probe(candidate.address, host, path).await {
             Probe::Answered(status) => Some(status),
             _ => None,
         };
-        *last = status.or(*last);
+        if let Some(status) = status {
+            last.store(status, Ordering::Relaxed);
+        }
         match (status.filter(|status| *status < 500), first) {
-            (Some(status), Some(after)) => return Ready { status, after },
-            (Some(status), None) if confirm.is_zero() => return Ready { status, after: begun.elapsed() },
+            (Some(status), Some(after)) => return Ready { port, status, after },
+            (Some(status), None) if confirm.is_zero() => return Ready { port, status, after: begun.elapsed() },
             (Some(_), None) => {
                 first = Some(begun.elapsed());
                 tokio::time::sleep(confirm).await;

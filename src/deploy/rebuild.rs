@@ -7,9 +7,9 @@ use super::ticket::Ticket;
 use super::turns::Attempt;
 use super::{Deployer, Talk};
 use crate::command::Released;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::ReleaseKind;
-use crate::store::{App, Release};
+use crate::store::App;
 
 impl Deployer {
     /// Builds the live commit under the push turn, as a push would be, and releases it.
@@ -19,14 +19,7 @@ impl Deployer {
         let reason = format!("superseded by a rebuild ({by})");
         let _turn = self.push_turn(&app.id, &reason, attempt, talk).await?;
         // Read under the turn: a push that was switching is live by now.
-        let revision = match self.live_release(&app.id).await? {
-            Some(Release { revision: Some(revision), .. }) => revision,
-            Some(_) => {
-                let sentence = format!("`{}` was released from an image: there is no source to build", app.name);
-                return Err(Error::not_found(sentence).hint(format!("release the image again: ssh mini deploy {} --image IMAGE", app.name)));
-            }
-            None => return Err(Error::not_found(format!("`{}` has no commit to build", app.name)).hint("git push mini main")),
-        };
+        let (_, revision) = self.live_source(&app).await?;
         let commit = revision.commit.clone();
         let deploy = self.begin_kept(&app, ReleaseKind::Rebuild, Some(&commit), by, talk, attempt).await?;
         let proving = async {

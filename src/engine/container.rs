@@ -12,6 +12,7 @@ use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOp
 
 use super::failure::{absent_is_none, status};
 use super::image::ImageInfo;
+use super::unstartable::explain;
 use super::{Engine, label, reach};
 use crate::error::Result;
 use crate::model::limits::{ENGINE_LOG_FILES, ENGINE_LOG_SIZE, PIDS_LIMIT, STOP_GRACE};
@@ -60,14 +61,14 @@ impl Engine {
         let image = self.image(spec.image.as_str()).await?;
         let options = CreateContainerOptionsBuilder::default().name(&spec.name).build();
         let body = self.body(spec, &image);
-        let made = self.call(|docker| async move { docker.create_container(Some(options), body).await }).await?;
+        let made = self.call(|docker| async move { docker.create_container(Some(options), body).await }).await.map_err(explain)?;
         let container: ContainerId = made.id.parse()?;
         let started = self.call(|docker| async move { docker.start_container(&made.id, None).await }).await;
         if let Err(err) = started {
             if let Err(stays) = self.remove(&container).await {
                 tracing::warn!(container.id = %container, error = ?stays, "a container that did not start stays behind");
             }
-            return Err(err);
+            return Err(explain(err));
         }
         Ok(container)
     }

@@ -75,7 +75,8 @@ fn parse_address(hex: &str) -> Option<IpAddr> {
         32 => {
             let words = [word(0)?, word(1)?, word(2)?, word(3)?];
             let octets: [u8; 16] = words.concat().try_into().ok()?;
-            Some(IpAddr::V6(Ipv6Addr::from(octets)))
+            // `::ffff:127.0.0.1`, as Java binds, is loopback too.
+            Some(IpAddr::V6(Ipv6Addr::from(octets)).to_canonical())
         }
         _ => None,
     }

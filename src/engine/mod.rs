@@ -26,6 +26,8 @@ mod progress;
 mod pull;
 mod reach;
 mod subnet;
+mod symptom;
+mod unstartable;
 mod verdict;
 
 #[cfg(test)]

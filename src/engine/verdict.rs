@@ -1,6 +1,9 @@
 //! Why a build failed, in one sentence about the Dockerfile that its author wrote.
 
+use std::collections::VecDeque;
+
 use super::progress::{BuildLine, Progress, shorten};
+use super::symptom::Symptom;
 use crate::error::Error;
 
 /// What the builders wrap around the reason.
@@ -18,7 +21,7 @@ pub(super) fn failure<F: FnMut(BuildLine)>(text: &str, progress: &Progress<F>) -
     let instruction = progress.suspect.as_ref().map(|step| shorten(&step.instruction));
     let err = syntax(reason)
         .or_else(|| missing_image(reason, progress.missing_image.as_deref()))
-        .or_else(|| exit(reason, instruction.as_deref()))
+        .or_else(|| exit(reason, instruction.as_deref(), &progress.tail))
         .or_else(|| missing_file(reason, instruction.as_deref()))
         .unwrap_or_else(|| other(reason, instruction.as_deref()));
     err.details(progress.tail.iter().cloned()).because(text.to_owned())
@@ -51,11 +54,17 @@ fn missing_image(reason: &str, image: Option<&str>) -> Option<Error> {
     Some(err.hint(format!("check its name, and on the server: docker pull {image}")))
 }
 
-fn exit(reason: &str, instruction: Option<&str>) -> Option<Error> {
+fn exit(reason: &str, instruction: Option<&str>, tail: &VecDeque<String>) -> Option<Error> {
     let (_, code) = reason.rsplit_once("exit code: ").or_else(|| reason.rsplit_once("returned a non-zero code: "))?;
     let code: i64 = code.trim().parse().ok()?;
-    let err = Error::failed(format!("`{}` failed with exit code {code}", instruction.unwrap_or("RUN")));
-    Some(if code == 137 { err.hint("it was killed: most likely the machine ran out of memory") } else { err })
+    let sentence = format!("`{}` failed with exit code {code}", instruction.unwrap_or("RUN"));
+    if code == 137 {
+        return Some(Error::failed(sentence).hint("it was killed: most likely the machine ran out of memory"));
+    }
+    Some(match Symptom::read(tail) {
+        Some(symptom) => Error::failed(format!("{sentence}: {}", symptom.clause)).hint(symptom.hint),
+        None => Error::failed(sentence),
+    })
 }
 
 fn missing_file(reason: &str, instruction: Option<&str>) -> Option<Error> {
@@ -98,6 +107,18 @@ mod tests {
         ] {
             assert_eq!(sentence(text, Some("RUN npm ci"), None), "`RUN npm ci` failed with exit code 1");
         }
+    }
+
+    #[test]
+    fn what_the_command_printed_last_is_its_cause() {
+        let mut progress = Progress::new(|_| {});
+        progress.suspect = Some(Step::new("2/2", "RUN npm ci"));
+        progress.tail.push_back("/bin/sh: npm: not found".to_owned());
+
+        let err = failure("executor failed running [/bin/sh -c npm ci]: exit code: 127", &progress);
+
+        assert_eq!(err.sentence(), "`RUN npm ci` failed with exit code 127: there is no program `npm` in its image");
+        assert_eq!(err.next_step(), Some("begin FROM an image that has npm, or install it in an earlier RUN"));
     }
 
     #[test]

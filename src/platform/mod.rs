@@ -6,6 +6,7 @@ mod builds;
 mod config;
 mod deploy;
 mod doctor;
+mod explain;
 mod git;
 mod host_ports;
 mod keys;
@@ -131,6 +132,7 @@ impl Platform {
             Command::Releases { lines, .. } => self.list_releases(&permit, lines as usize).await,
             Command::ReleasesInfo { version, .. } => self.release_details(&permit, version).await,
             Command::ReleasesOutput { version, .. } => self.release_output(&permit, version, cancelled).await,
+            Command::Explain { .. } => Box::pin(self.explain(&permit, &cancelled)).await,
             Command::Builds { lines, .. } => self.list_builds(&permit, lines).await,
             Command::BuildsOutput { follow, .. } => self.build_output(&permit, follow, cancelled).await,
             Command::BuildsCancel { .. } => self.cancel_build(&permit).await,

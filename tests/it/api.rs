@@ -30,6 +30,7 @@ fn table(key: &str) -> Vec<(&'static str, Value, u16)> {
         ("releases", app.clone(), 200),
         ("releases:info", json!({"app": "blog", "version": "v7"}), 404),
         ("releases:output", json!({"app": "blog", "version": "v7"}), 404),
+        ("explain", app.clone(), 404),
         ("builds", app.clone(), 200),
         ("builds:output", json!({"build": 7}), 404),
         ("builds:cancel", json!({"build": "7"}), 404),

@@ -20,11 +20,13 @@ mod containers;
 mod crashes;
 mod cuts;
 mod damage;
+mod deaths;
 mod disk_full;
 mod doors;
 mod durability;
 mod engine_restarts;
 mod exhaustion;
+mod explanations;
 mod failures;
 #[cfg(feature = "failpoints")]
 mod faults;

@@ -126,6 +126,8 @@ const TABLE: &[(&str, i32)] = &[
     ("limits:set APP memory=1k", 2),
     ("limits:set APP disk=1g", 2),
     ("rebuild missing", 3),
+    ("explain", 2),
+    ("explain missing", 3),
     ("builds missing", 3),
     ("builds:output 999", 3),
     ("builds output 999 -f", 3),
