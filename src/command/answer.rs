@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AppName, CommitId, ContainerId, DeployId, Fingerprint, ImageId, RegistryHost, ReleaseKind, ReleaseState, Role, Stage, Stamp, Token,
-    TokenId, Version,
+    AppName, CommitId, ContainerId, DeployId, Fingerprint, ImageId, RegistryHost, ReleaseKind, ReleaseState, Role, Stage, Stamp, Storage,
+    StorageName, Token, TokenId, Version,
 };
 
 /// The answer to a command that gives a value.
@@ -12,7 +12,7 @@ use crate::model::{
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
     Apps(Vec<AppRow>),
-    App(AppDetails),
+    App(Box<AppDetails>),
     Processes(Vec<ProcessRow>),
     Formation(Vec<FormationRow>),
     Config(Vec<ConfigRow>),
@@ -28,6 +28,7 @@ pub enum Answer {
     Tokens(Vec<TokenRow>),
     NewToken(NewToken),
     Registries(Vec<RegistryRow>),
+    Storage(Vec<StorageRow>),
     WhoAmI(WhoAmI),
     Status(Box<ServerStatus>),
     Pruned(Vec<PruneRow>),
@@ -66,6 +67,18 @@ pub struct AppDetails {
     pub release: Option<Version>,
     pub commit: Option<CommitId>,
     pub deploy_branch: Option<String>,
+    /// What shows that a release is ready: `GET /`; `none` for an app that answers no requests.
+    #[serde(default)]
+    pub health: String,
+    /// As `NAME:/path`.
+    #[serde(default)]
+    pub storage: Vec<Storage>,
+    /// Apps that it reaches by their names.
+    #[serde(default)]
+    pub links: Vec<AppName>,
+    /// Apps that reach it by its name.
+    #[serde(default)]
+    pub linked_from: Vec<AppName>,
     /// TCP ports of the machine that the app may reach.
     #[serde(default)]
     pub host_ports: Vec<u16>,
@@ -200,6 +213,16 @@ pub struct TokenRow {
     pub created_by: String,
     pub expires_at: Option<Stamp>,
     pub last_used_at: Option<Stamp>,
+}
+
+/// Storage of an app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageRow {
+    pub name: StorageName,
+    /// Where containers see it; `None`: they do not, it was kept.
+    pub path: Option<String>,
+    /// The volume in the engine.
+    pub volume: String,
 }
 
 /// An API key that was made just now: the one time that it is shown.

@@ -26,7 +26,7 @@ mod words;
 
 pub use answer::{
     Answer, AppDetails, AppRow, BuildRow, ConfigRow, Done, Entry, FormationRow, KeyRow, NewToken, Plan, ProcessRow, PruneRow, RegistryRow,
-    ReleaseDetails, ReleaseRow, ServerHello, ServerStatus, TokenRow, VersionInfo, WhoAmI,
+    ReleaseDetails, ReleaseRow, ServerHello, ServerStatus, StorageRow, TokenRow, VersionInfo, WhoAmI,
 };
 pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};
 pub use assignment::Assignment;

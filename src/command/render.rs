@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::answer::{Answer, AppDetails, Done, NewToken, ServerStatus, WhoAmI};
+use super::answer::{Answer, AppDetails, Done, NewToken, ServerStatus, StorageRow, WhoAmI};
 use super::call::Event;
 use super::history;
 use super::look::Look;
@@ -11,7 +11,7 @@ use super::plan::plan;
 use super::table::{pairs, table};
 use crate::error::Error;
 use crate::model::size::{in_words, megabytes};
-use crate::model::{Stamp, plain};
+use crate::model::{AppName, Stamp, plain};
 
 /// Renders a value for stdout: JSON on one line, or aligned text. Ends with a newline unless it is empty.
 #[must_use]
@@ -74,6 +74,7 @@ fn json_of(answer: &Answer) -> String {
         Answer::Tokens(rows) => line_of_json(rows),
         Answer::NewToken(token) => line_of_json(token),
         Answer::Registries(rows) => line_of_json(rows),
+        Answer::Storage(rows) => line_of_json(rows),
         Answer::WhoAmI(who) => line_of_json(who),
         Answer::Status(status) => line_of_json(status),
         Answer::Pruned(rows) => line_of_json(rows),
@@ -175,6 +176,8 @@ fn text_of(answer: &Answer, look: &Look) -> String {
             &["REGISTRY", "USERNAME", "BY", "ADDED"],
             rows.iter().map(|row| vec![row.host.to_string(), row.username.clone(), row.by.clone(), ago(Some(row.added_at))]),
         ),
+        Answer::Storage(rows) if rows.is_empty() => "no storage: storage:add APP NAME:/path gives it some\n".into(),
+        Answer::Storage(rows) => storage(rows, look),
         Answer::WhoAmI(who) => who_am_i(who),
         Answer::Status(status) => server_status(status, look),
         Answer::Pruned(rows) => table(
@@ -187,7 +190,18 @@ fn text_of(answer: &Answer, look: &Look) -> String {
     }
 }
 
+fn storage(rows: &[StorageRow], look: &Look) -> String {
+    let row = |row: &StorageRow| {
+        let path = row.path.clone().unwrap_or_else(|| "none: it was kept".to_owned());
+        vec![row.name.to_string(), path, row.volume.clone()]
+    };
+    table(look, &["NAME", "PATH", "VOLUME"], rows.iter().map(row))
+}
+
 fn app_details(app: &AppDetails, look: &Look) -> String {
+    let names =
+        |apps: &[AppName]| if apps.is_empty() { "-".into() } else { apps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") };
+    let storage: Vec<String> = app.storage.iter().map(ToString::to_string).collect();
     let ports: Vec<String> = app.host_ports.iter().map(u16::to_string).collect();
     pairs(
         look,
@@ -199,6 +213,10 @@ fn app_details(app: &AppDetails, look: &Look) -> String {
             ("release", or_dash(app.release)),
             ("commit", or_dash(app.commit.as_ref())),
             ("branch", app.deploy_branch.clone().unwrap_or_else(|| "the first of main and master to go live".into())),
+            ("health", app.health.clone()),
+            ("storage", if app.storage.is_empty() { "none".into() } else { storage.join(", ") }),
+            ("reaches", names(&app.links)),
+            ("reached by", names(&app.linked_from)),
             ("ports", if ports.is_empty() { "none of the machine's".into() } else { format!("{} of the machine", ports.join(", ")) }),
             ("image", app.image_bytes.map_or_else(|| "-".into(), |bytes| format!("{} MB", megabytes(bytes)))),
             ("created", app.created_at.to_string()),

@@ -8,7 +8,9 @@ use super::limit::Limit;
 use super::plain_words::{one_line, only_the_input, only_the_output};
 use super::scaling::Scaling;
 use super::selection::{LogSource, Since};
-use crate::model::{AppName, CommitId, ConfigName, DeployId, ImageRef, KeyName, Lifetime, ProcessName, RegistryHost, Role, Version};
+use crate::model::{
+    AppName, CommitId, ConfigName, DeployId, ImageRef, KeyName, Lifetime, ProcessName, RegistryHost, Role, Storage, StorageName, Version,
+};
 
 /// A command of the server. No variant holds a path: files are opened by the client, every other door takes `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
@@ -27,15 +29,32 @@ pub enum Command {
     /// Show an app
     #[command(name = "apps:info")]
     AppsInfo { app: AppName },
-    /// Set an app's options: deploy-branch=main|master, host-ports=5432,6379
-    #[command(name = "apps:set")]
+    /// Set an app's options: deploy-branch, host-ports, overlap, health, health-path, health-timeout
+    #[command(
+        name = "apps:set",
+        after_help = "deploy-branch=main|master  host-ports=5432,6379  overlap=on|off  health=http|none  health-path=/healthz  health-timeout=90"
+    )]
     AppsSet {
         app: AppName,
         /// What to set, as KEY=VALUE
         #[arg(required = true, value_name = "KEY=VALUE")]
         options: Vec<String>,
     },
-    /// Destroy an app with its releases, config, logs and repository
+    /// Let an app reach another one by its name, on any port
+    #[command(name = "apps:link", after_help = "As in apps:link blog db: the host `db` is then what blog connects to.")]
+    AppsLink {
+        app: AppName,
+        /// The app that is reached
+        target: AppName,
+    },
+    /// End that an app reaches another one
+    #[command(name = "apps:unlink")]
+    AppsUnlink {
+        app: AppName,
+        /// The app that was reached
+        target: AppName,
+    },
+    /// Destroy an app with its releases, config, logs, repository and storage
     #[command(name = "apps:destroy")]
     AppsDestroy {
         app: AppName,
@@ -77,6 +96,33 @@ pub enum Command {
         /// As memory=512m, cpus=0.5 or memory=none
         #[arg(required = true, value_name = "KEY=VALUE")]
         limits: Vec<Limit>,
+    },
+    /// List an app's storage: what it keeps over its releases
+    #[command(name = "storage")]
+    Storage { app: AppName },
+    /// Give an app storage that outlives its containers, and restart it with that
+    #[command(
+        name = "storage:add",
+        after_help = "All processes of the app share it. While it has storage, a release ends before the next one starts."
+    )]
+    StorageAdd {
+        app: AppName,
+        /// A name, and where containers see it, as `data:/srv/data`
+        #[arg(value_name = "NAME:/path")]
+        storage: Storage,
+    },
+    /// Take storage from an app, and restart it without; what is in it is kept
+    #[command(name = "storage:remove")]
+    StorageRemove {
+        app: AppName,
+        /// Its name
+        name: StorageName,
+        /// Delete what is in it
+        #[arg(long)]
+        delete: bool,
+        /// The storage's name once more, to show that you mean to delete it
+        #[arg(long, value_name = "NAME", requires = "delete")]
+        confirm: Option<StorageName>,
     },
     /// Show an app's logs
     #[command(name = "logs")]
@@ -316,7 +362,7 @@ pub enum Command {
         /// Its name or id
         token: String,
     },
-    /// Back up all but the images: database, keys, repositories, logs, settings
+    /// Back up all but the images and what apps keep in storage: database, keys, repositories, logs, settings
     #[command(name = "backup", after_help = "With the client: mini backup FILE, and --force to replace a file that is there.")]
     Backup {
         /// The server writes to its output alone, `-`; `mini backup FILE` writes FILE
@@ -375,6 +421,7 @@ impl Command {
             Command::AppsInfo { app }
             | Command::Ps { app }
             | Command::Limits { app }
+            | Command::Storage { app }
             | Command::Logs { app, .. }
             | Command::Builds { app, .. }
             | Command::Explain { app }
@@ -390,6 +437,8 @@ impl Command {
             | Command::PsStop { app }
             | Command::PsStart { app }
             | Command::LimitsSet { app, .. }
+            | Command::StorageAdd { app, .. }
+            | Command::StorageRemove { app, .. }
             | Command::Config { app, .. }
             | Command::ConfigGet { app, .. }
             | Command::ConfigSet { app, .. }
@@ -398,6 +447,8 @@ impl Command {
             | Command::Rebuild { app, .. }
             | Command::Run { app, .. }
             | Command::Enter { app, .. }
+            | Command::AppsLink { app, .. }
+            | Command::AppsUnlink { app, .. }
             | Command::AppsDestroy { app, .. } => Need::App(app.clone(), Role::Deploy),
             Command::Deploy { app, .. } => Need::Deploy(app.clone()),
             Command::AppsCreate { .. } => Need::AllApps(Role::Deploy),

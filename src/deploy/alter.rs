@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::start::{names, say_start};
 use super::turns::Attempt;
-use super::way::{Way, process_names};
-use super::{Deployer, Talk};
+use super::way::{Way, has_exclusive_storage, process_names};
+use super::{Deployer, Mounting, Talk};
 use crate::command::Scaling;
 use crate::error::{Error, Kind, Result};
 use crate::model::limits::MAX_PROCESSES;
@@ -27,6 +27,7 @@ pub enum Alteration {
     Start,
     /// What a container may use: [`AppSetting::MemoryBytes`], [`AppSetting::CpuMillis`].
     Limit(Vec<AppSetting>),
+    Storage(Mounting),
 }
 
 /// What an alteration comes to.
@@ -60,7 +61,11 @@ impl Deployer {
         let live = self.live_release(&app.id).await?;
         let (app, live) = match (alteration, live) {
             (Alteration::Scale(scalings), live) => return self.scale(app, live, scalings, talk, attempt).await,
-            (Alteration::Limit(limits), live) => return self.limit(app, live, limits, talk, attempt).await,
+            (Alteration::Limit(limits), live) => {
+                let outcome = format!("Set the limits of `{}`.", app.name);
+                return self.set(app, live, limits, outcome, talk, attempt).await;
+            }
+            (Alteration::Storage(mounting), live) => return self.mount(app, live, mounting, talk, attempt).await,
             (Alteration::Stop, Some(live)) => return self.stop_app(app, live, talk, attempt).await,
             (Alteration::Restart(Some(name)), Some(live)) => return self.restart(app, live, Some(&name), talk, attempt).await,
             (Alteration::Start, Some(_)) if !app.is_stopped => return Ok(format!("`{}` runs already.", app.name)),
@@ -106,16 +111,24 @@ impl Deployer {
         Ok(outcome)
     }
 
-    async fn limit(&self, app: App, live: Option<Release>, limits: Vec<AppSetting>, talk: &Talk, attempt: &Attempt) -> Result<String> {
-        let limited = limits.iter().fold(app, with_limit);
-        let outcome = format!("Set the limits of `{}`.", limited.name);
-        let Some(live) = live.filter(|_| !limited.is_stopped) else {
-            self.rooms().store.set_app(limited.id.clone(), limits).await?;
+    /// Makes settings true of an app with new containers for all that it runs.
+    pub(super) async fn set(
+        &self,
+        app: App,
+        live: Option<Release>,
+        settings: Vec<AppSetting>,
+        outcome: String,
+        talk: &Talk,
+        attempt: &Attempt,
+    ) -> Result<String> {
+        let set = settings.iter().fold(app, with_setting);
+        let Some(live) = live.filter(|_| !set.is_stopped) else {
+            self.rooms().store.set_app(set.id.clone(), settings).await?;
             return Ok(outcome);
         };
         let leaving = self.serving_processes(&live).await?;
         let arriving = leaving.iter().map(|row| (row.kind.clone(), row.number)).collect();
-        self.take_steps(limited, live, Steps { arriving, leaving, settings: limits }, talk, attempt).await?;
+        self.take_steps(set, live, Steps { arriving, leaving, settings }, talk, attempt).await?;
         Ok(outcome)
     }
 
@@ -207,7 +220,7 @@ impl Deployer {
         talk: &Talk,
         attempt: &Attempt,
     ) -> Result<Vec<Process>> {
-        let is_exclusive = self.has_exclusive_storage(app).await?;
+        let is_exclusive = has_exclusive_storage(app);
         let replaced = |row: &&Process| arriving.iter().any(|(kind, number)| row.kind == *kind && row.number == *number);
         let ending = leaving.iter().filter(replaced).filter(|row| is_exclusive || !row.kind.is_web()).cloned().collect();
         self.end_first(app, live.version, ending, way, talk).await?;
@@ -229,11 +242,16 @@ impl Deployer {
     }
 }
 
-fn with_limit(mut app: App, limit: &AppSetting) -> App {
-    match limit {
+fn with_setting(mut app: App, setting: &AppSetting) -> App {
+    match setting {
         AppSetting::MemoryBytes(bytes) => app.memory_bytes = *bytes,
         AppSetting::CpuMillis(millis) => app.cpu_millis = *millis,
-        AppSetting::Quantity(..) | AppSetting::Stopped(_) => {}
+        AppSetting::Mounted(storage) => app.storage.push(storage.clone()),
+        AppSetting::Unmounted(name) => app.storage.retain(|storage| storage.name() != name),
+        AppSetting::Overlaps(is) => app.overlaps = *is,
+        AppSetting::HealthPath(path) => app.health_path.clone_from(path),
+        AppSetting::HealthSeconds(seconds) => app.health_seconds = *seconds,
+        AppSetting::Quantity(..) | AppSetting::Stopped(_) | AppSetting::Doomed(_) => {}
     }
     app
 }

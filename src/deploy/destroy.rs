@@ -1,9 +1,9 @@
-//! The end of an app: its containers, network, images, repository, logs and rows.
+//! The end of an app: its containers, volumes, network, images, repository, logs and rows.
 
 use std::time::Duration;
 
 use super::Deployer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::AppId;
 use crate::store::App;
 
@@ -64,6 +64,12 @@ impl Deployer {
             }
             rooms.engine.remove(&container.id).await?;
         }
+        for volume in rooms.engine.volumes(app).await? {
+            if !rooms.engine.remove_volume(&volume.name).await? {
+                return Err(Error::busy(format!("the volume {} is in use", volume.name)));
+            }
+        }
+        self.remove_links(app, None).await?;
         rooms.engine.remove_network(app).await?;
         for image in rooms.engine.images(app).await? {
             let names = if image.tags.is_empty() { vec![image.id.to_string()] } else { image.tags };

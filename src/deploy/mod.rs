@@ -21,6 +21,7 @@ mod image;
 mod isolation;
 mod journal;
 mod last_words;
+mod link;
 mod logged;
 mod lost;
 mod names;
@@ -43,6 +44,7 @@ mod roster;
 mod seek;
 mod space;
 mod start;
+mod storage;
 mod supervise;
 mod switch;
 mod talk;
@@ -67,7 +69,7 @@ use crate::logs::{LogLine, Logs, Source};
 use crate::model::limits::UPLOADS_AT_ONCE;
 use crate::model::{AppId, Stamp};
 use crate::route::Routes;
-use crate::store::{App, Store};
+use crate::store::{App, AppSetting, Store};
 
 pub use alter::Alteration;
 pub use attached::Entry;
@@ -80,6 +82,7 @@ pub use oneoff::OneOff;
 pub use preview::Preview;
 pub use push::Target;
 pub use space::{Disk, Holds};
+pub use storage::Mounting;
 pub use talk::Talk;
 pub use upkeep::{Freed, Kept, Upkeep};
 
@@ -203,6 +206,13 @@ impl Deployer {
     pub async fn set_deploy_branch(&self, app: &App, branch: &str) -> Result<()> {
         let _turn = self.inner.turns.release(&app.id).await;
         self.rooms().store.set_deploy_branch(app.id.clone(), branch.to_owned()).await
+    }
+
+    /// Makes something true of an app whose containers stay as they are; whether it answers requests shows at once.
+    pub async fn set_options(&self, app: &AppId, settings: Vec<AppSetting>) -> Result<()> {
+        let _turn = self.inner.turns.release(app).await;
+        self.rooms().store.set_app(app.clone(), settings).await?;
+        self.reroute(app).await
     }
 
     /// Appends a line of mini's own to an app's log. A full disk must not stop a deploy: it is told once, by `logs`.

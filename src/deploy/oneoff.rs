@@ -113,6 +113,8 @@ impl Deployer {
             port,
             memory_bytes: app.memory_bytes,
             cpu_millis: app.cpu_millis,
+            mounts: self.mounts_of(app).await?,
+            joins: self.joins_of(app).await?,
             published: false,
         })
     }

@@ -46,10 +46,12 @@ pub(super) struct Proven {
 
 impl Deployer {
     /// Starts the recipe's release and waits until it answers. On an error nothing of it is left but its failed row.
-    pub(super) async fn prove(&self, recipe: Recipe, turn: ReleaseTurn, talk: &Talk, attempt: &Attempt) -> Result<Proven> {
+    pub(super) async fn prove(&self, mut recipe: Recipe, turn: ReleaseTurn, talk: &Talk, attempt: &Attempt) -> Result<Proven> {
         let port = environment::port(&recipe.config, &recipe.exposed)?;
         let rooms = self.rooms();
-        let beside = rooms.store.app(recipe.app.id.clone()).await?.current_version;
+        // As it is now: while the source was built, its limits and storage may have changed.
+        recipe.app = rooms.store.app(recipe.app.id.clone()).await?;
+        let beside = recipe.app.current_version;
         let traffic = rooms.routes.traffic(&recipe.app.id);
         let new = NewRelease {
             kind: recipe.kind,

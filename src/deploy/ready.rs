@@ -77,7 +77,7 @@ impl Deployer {
     ) -> Result<Option<u16>> {
         let begun = Instant::now();
         let prefix = if is_one { String::new() } else { format!("{}: ", process.name()) };
-        let proof = if process.kind.is_web() {
+        let proof = if process.kind.is_web() && plan.app.answers_requests() {
             let path = health_path(&plan.app);
             self.wait_web(plan, process, cancelled).await.map(|Ready { port, status, after }| {
                 talk.detail(format!("{prefix}GET {path} answered {status} after {}", seconds(after)));

@@ -68,6 +68,8 @@ impl Deployer {
         self.sweep_containers().await?;
         self.clear_destroyed().await?;
         self.sweep_networks().await?;
+        self.sweep_volumes().await?;
+        self.sweep_links().await?;
         crate::failpoint!("agree::swept");
         self.resync().await
     }

@@ -138,6 +138,9 @@ impl Deployer {
         if app.is_stopped {
             return Ok(Some("it was stopped"));
         }
+        if !app.answers_requests() {
+            return Ok(Some("it answers no requests from outside"));
+        }
         let web = ProcessType::web();
         let has_web = release.process_table.has(&web) && self.rooms().store.formation(app.id.clone()).await?.quantity(&web) > 0;
         Ok((!has_web).then_some("it runs no web process"))

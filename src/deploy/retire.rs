@@ -71,6 +71,9 @@ impl Deployer {
         self.inner.background.spawn(async move {
             deployer.wait_all(drains, deployer.rooms().settings.drain_time).await;
             deployer.end_processes(&app, &leaving).await;
+            if let Err(err) = deployer.sweep_volumes().await {
+                tracing::warn!(app.name = %app.name, ?err, "volumes that are to be deleted stay until the next resync");
+            }
         });
     }
 

@@ -5,7 +5,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use super::environment::{self, Config};
 use super::place::PLACE_TRIES;
 use super::{Deployer, Talk};
-use crate::engine::{ContainerSpec, ContainerSummary, Network, is_address_taken};
+use crate::engine::{ContainerSpec, ContainerSummary, Join, Network, VolumeMount, is_address_taken};
 use crate::error::{Error, Result};
 use crate::model::limits::STARTS_AT_ONCE;
 use crate::model::{AppId, ProcessState, ProcessType, Version};
@@ -17,6 +17,13 @@ pub(super) struct Blueprint {
     pub app: App,
     pub release: Release,
     pub config: Config,
+}
+
+/// What all processes of an app are put into.
+struct Surroundings {
+    network: Network,
+    mounts: Vec<VolumeMount>,
+    joins: Vec<Join>,
 }
 
 // === impl Blueprint ===
@@ -40,20 +47,21 @@ impl Deployer {
             return Ok(Vec::new());
         }
         let network = self.network_of(&plan.app).await?;
+        let around = Surroundings { network, mounts: self.mounts_of(&plan.app).await?, joins: self.joins_of(&plan.app).await? };
         // Every one is seen through: a call that is dropped half-way may leave a container that nobody knows.
-        let starts: Vec<_> = wanted.iter().map(|(kind, number)| self.start_process(plan, &network, kind, *number).boxed()).collect();
+        let starts: Vec<_> = wanted.iter().map(|(kind, number)| self.start_process(plan, &around, kind, *number).boxed()).collect();
         let started: Vec<Result<Process>> = stream::iter(starts).buffered(STARTS_AT_ONCE).collect().await;
         self.inner.starts.send_modify(|starts| *starts += 1);
         started.into_iter().collect()
     }
 
-    async fn start_process(&self, plan: &Blueprint, network: &Network, kind: &ProcessType, number: u32) -> Result<Process> {
+    async fn start_process(&self, plan: &Blueprint, around: &Surroundings, kind: &ProcessType, number: u32) -> Result<Process> {
         let rooms = self.rooms();
         let (app, release, port) = (&plan.app, &plan.release, plan.port()?);
         let mut process = rooms.store.begin_process(app.id.clone(), release.version, kind.clone(), number).await?;
         let mut tries = PLACE_TRIES;
         let container = loop {
-            let address = self.take_address(app, network).await?;
+            let address = self.take_address(app, &around.network).await?;
             rooms.store.place_process(process.id, address).await?;
             crate::failpoint!("starting::addressed");
             process.address = Some(address);
@@ -66,11 +74,13 @@ impl Deployer {
                 index: number,
                 image: release.image.clone(),
                 env: environment::variables(&app.name, release.version, &process.name(), release.commit(), port, &plan.config),
-                network: network.id.clone(),
+                network: around.network.id.clone(),
                 address,
                 port,
                 memory_bytes: app.memory_bytes,
                 cpu_millis: app.cpu_millis,
+                mounts: around.mounts.clone(),
+                joins: around.joins.clone(),
                 published: self.publishes().await? && kind.is_web(),
                 command: release.process_table.command(kind).map(<[String]>::to_vec),
             };

@@ -50,7 +50,7 @@ impl Deployer {
     pub async fn process_started(&self, container: &ContainerId) -> Result<()> {
         if let Some((app, release, process)) = self.serving(container).await? {
             // Its events may have been lost: what has just started does not listen yet.
-            if process.kind.is_web() && !self.inner.routing.is_ready(container) {
+            if process.kind.is_web() && app.answers_requests() && !self.inner.routing.is_ready(container) {
                 self.watch_until_ready(app, release, process);
             } else {
                 self.inner.routing.rose(container);
@@ -74,7 +74,7 @@ impl Deployer {
         let Some(_awaiting) = self.inner.routing.await_ready(container) else { return Ok(()) };
         let plan = Blueprint { app, release, config: super::Config::default() };
         let mut is_told = false;
-        loop {
+        while plan.app.answers_requests() {
             match self.wait_web(&plan, process, self.stopping()).await {
                 Ok(_) => break,
                 Err(NotReady::TimedOut { .. }) if self.serving(container).await?.is_some() => {

@@ -51,7 +51,9 @@ impl Deployer {
         }
         talk.result(format!("Released {version} in {}", seconds(begun.elapsed())));
         let url = rooms.settings.app_url(&app.name, rooms.http_port);
-        talk.detail(&url);
+        if app.answers_requests() {
+            talk.detail(&url);
+        }
         talk.stage(Stage::Live);
         self.note(&app.id, "release", &format!("{version} is live: {} by {}", recipe.description, recipe.by)).await;
         tracing::info!(app.name = %app.name, release.version = %version, by = %recipe.by, "released");

@@ -35,7 +35,7 @@ impl Deployer {
         way.beside = Some(live.version);
         let rows = self.rooms().store.processes_of(app.id.clone(), live.version).await?;
         let serving = rows.into_iter().filter(|row| row.state == ProcessState::Serving);
-        let is_exclusive = self.has_exclusive_storage(app).await?;
+        let is_exclusive = has_exclusive_storage(app);
         let ending = serving.filter(|row| is_exclusive || arriving.iter().any(|(kind, _)| !kind.is_web() && *kind == row.kind));
         self.end_first(app, live.version, ending.collect(), way, talk).await
     }
@@ -48,7 +48,8 @@ impl Deployer {
         talk.step(format!("Stopping {} of {live}", process_names(&ending)));
         if ending.iter().any(|row| row.kind.is_web()) {
             way.beside = None;
-            talk.detail("it has storage that two must not write: requests wait meanwhile");
+            let meanwhile = if app.answers_requests() { ": requests wait meanwhile" } else { "" };
+            talk.detail(format!("it has storage that two must not write{meanwhile}"));
             drop(self.rooms().routes.hold(&app.id));
             self.wait_drained(app, live, WAY_DRAIN).await;
         }
@@ -83,11 +84,11 @@ impl Deployer {
     pub(super) fn leave_behind(&self, way: &Way) {
         self.expect_no_end(&way.ended);
     }
+}
 
-    /// Tells whether processes of an app must end before their successors start.
-    pub(super) async fn has_exclusive_storage(&self, app: &App) -> Result<bool> {
-        Ok(!app.overlaps && self.rooms().store.has_storage(app.id.clone()).await?)
-    }
+/// Tells whether processes of an app must end before their successors start.
+pub(super) fn has_exclusive_storage(app: &App) -> bool {
+    !app.overlaps && !app.storage.is_empty()
 }
 
 /// Names processes: `web.1, worker.1`.

@@ -12,7 +12,9 @@ use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOp
 
 use super::failure::{absent_is_none, status};
 use super::image::ImageInfo;
+use super::link::Join;
 use super::unstartable::explain;
+use super::volume::{VolumeMount, mounts};
 use super::{Engine, label, reach};
 use crate::error::Result;
 use crate::model::limits::{ENGINE_LOG_FILES, ENGINE_LOG_SIZE, PIDS_LIMIT, STOP_GRACE};
@@ -48,6 +50,8 @@ pub struct ContainerSpec {
     pub memory_bytes: Option<u64>,
     /// Thousandths of a processor; `None` is no limit.
     pub cpu_millis: Option<u32>,
+    pub mounts: Vec<VolumeMount>,
+    pub joins: Vec<Join>,
     /// The port is published on 127.0.0.1 as well, where bridge addresses are not routed: [`Engine::published_port`] tells where.
     pub published: bool,
 }
@@ -59,18 +63,33 @@ impl Engine {
     /// half-way may leave a container that only [`Engine::list`] knows, so see it through and remove it then.
     pub async fn create_and_start(&self, spec: ContainerSpec) -> Result<ContainerId> {
         let image = self.image(spec.image.as_str()).await?;
-        let options = CreateContainerOptionsBuilder::default().name(&spec.name).build();
-        let body = self.body(spec, &image);
-        let made = self.call(|docker| async move { docker.create_container(Some(options), body).await }).await.map_err(explain)?;
-        let container: ContainerId = made.id.parse()?;
-        let started = self.call(|docker| async move { docker.start_container(&made.id, None).await }).await;
-        if let Err(err) = started {
-            if let Err(stays) = self.remove(&container).await {
-                tracing::warn!(container.id = %container, error = ?stays, "a container that did not start stays behind");
-            }
+        let (name, joins) = (spec.name.clone(), spec.joins.clone());
+        let container = self.create(&name, self.body(spec, &image), &joins).await.map_err(explain)?;
+        if let Err(err) = self.start(&container).await {
+            self.clear_away(&container).await;
             return Err(explain(err));
         }
         Ok(container)
+    }
+
+    /// Makes a container that takes part in its links from its start on; one that cannot is removed again.
+    pub(super) async fn create(&self, name: &str, body: ContainerCreateBody, joins: &[Join]) -> Result<ContainerId> {
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        let made = self.call(|docker| async move { docker.create_container(Some(options), body).await }).await?;
+        let container: ContainerId = made.id.parse()?;
+        for join in joins {
+            if let Err(err) = self.join(&container, join).await {
+                self.clear_away(&container).await;
+                return Err(err);
+            }
+        }
+        Ok(container)
+    }
+
+    async fn clear_away(&self, container: &ContainerId) {
+        if let Err(stays) = self.remove(container).await {
+            tracing::warn!(container.id = %container, error = ?stays, "a container that did not start stays behind");
+        }
     }
 
     /// Starts a container that was stopped; one that runs is fine.
@@ -149,7 +168,7 @@ fn networking(spec: &ContainerSpec) -> NetworkingConfig {
     NetworkingConfig { endpoints_config: Some(HashMap::from([(spec.network.clone(), endpoint)])) }
 }
 
-/// Nothing is mounted or shared with the host, and nothing published unless that is asked for.
+/// Nothing is published unless that is asked for, and nothing of the host is mounted or shared: volumes are the engine's.
 fn host_config(spec: &ContainerSpec, image: &ImageInfo) -> HostConfig {
     let capabilities: &[&str] = if image.runs_as_root() { &ROOT_CAPABILITIES } else { &[] };
     let memory = spec.memory_bytes.and_then(|bytes| i64::try_from(bytes).ok());
@@ -165,6 +184,7 @@ fn host_config(spec: &ContainerSpec, image: &ImageInfo) -> HostConfig {
         memory,
         memory_swap: memory,
         nano_cpus: spec.cpu_millis.map(|millis| i64::from(millis) * 1_000_000),
+        mounts: Some(mounts(&spec.mounts)),
         publish_all_ports: Some(false),
         port_bindings: spec.published.then(|| reach::bindings(spec.port)),
         restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),

@@ -101,6 +101,8 @@ fn spec(trial: &AppId, network: &Network, image: &ImageId, targets: &[SocketAddr
         port: 1,
         cpu_millis: None,
         memory_bytes: Some(MEMORY_BYTES),
+        mounts: Vec::new(),
+        joins: Vec::new(),
         published: false,
     })
 }

@@ -17,6 +17,7 @@ mod inspect;
 mod isolation;
 mod label;
 mod line;
+mod link;
 mod listening;
 mod logs;
 mod network;
@@ -29,6 +30,7 @@ mod subnet;
 mod symptom;
 mod unstartable;
 mod verdict;
+mod volume;
 
 #[cfg(test)]
 mod trial;
@@ -53,6 +55,7 @@ pub use failure::is_address_taken;
 pub use image::{ImageInfo, ImageSummary};
 pub use inspect::{ContainerState, ContainerSummary, ExitState};
 pub use isolation::TRIAL;
+pub use link::{Join, Link};
 pub use logs::AppLine;
 pub use network::Network;
 pub use oneoff::{Attach, ONE_OFF};
@@ -60,6 +63,7 @@ pub use probe::{Probe, probe};
 pub use progress::BuildLine;
 pub use pull::{PullRequest, Pulled};
 pub use reach::Reach;
+pub use volume::{Volume, VolumeMount, volume_name};
 
 /// A handle to the Docker Engine of one server; clones are cheap and share it.
 #[derive(Clone)]

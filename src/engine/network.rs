@@ -26,6 +26,15 @@ pub struct Network {
     subnet: Subnet,
 }
 
+/// What a network is to be, besides its subnet.
+pub(super) struct Plan {
+    pub name: String,
+    pub bridge: String,
+    pub labels: HashMap<String, String>,
+    /// It leads nowhere else.
+    pub is_internal: bool,
+}
+
 // === impl Network ===
 
 impl Network {
@@ -69,17 +78,22 @@ impl Engine {
         if let Some(network) = self.network(app).await? {
             return Ok(network);
         }
+        let labels = label::of_app(self.instance(), app);
+        let plan = Plan { name: format!("mini-{app}"), bridge: self.inner.bridges.bridge(app), labels, is_internal: false };
+        self.make_network(&plan, known_subnet.and_then(|text| text.parse().ok()), app).await
+    }
+
+    /// Makes a network on a free subnet, on `known` if that is free; the caller has the turn.
+    pub(super) async fn make_network(&self, plan: &Plan, known: Option<Subnet>, seeds: &AppId) -> Result<Network> {
         let routes = tokio::fs::read_to_string(ROUTE_TABLE).await.unwrap_or_default();
         let mtu = mtu(&routes).await;
         let taken = self.taken(&routes).await?;
-        let known = known_subnet.and_then(|text| text.parse().ok());
-        for subnet in known.into_iter().chain(free_subnets(&taken, seed(app))).take(ATTEMPTS) {
-            if let Some(network) = self.create_network(app, subnet, mtu.as_deref()).await? {
+        for subnet in known.into_iter().chain(free_subnets(&taken, seed(seeds))).take(ATTEMPTS) {
+            if let Some(network) = self.create_network(plan, subnet, mtu.as_deref()).await? {
                 return Ok(network);
             }
         }
-        Err(Error::unavailable("no subnet of 10.210.0.0/16 is free for the app's network")
-            .hint("look at `docker network ls` on the server"))
+        Err(Error::unavailable("no subnet of 10.210.0.0/16 is free for a network").hint("look at `docker network ls` on the server"))
     }
 
     /// Removes the app's network. One that is gone is fine; one with containers in it stays, as `Kind::Busy`.
@@ -111,22 +125,22 @@ impl Engine {
     }
 
     /// Returns `None` when somebody else has the subnet.
-    async fn create_network(&self, app: &AppId, subnet: Subnet, mtu: Option<&str>) -> Result<Option<Network>> {
-        let name = format!("mini-{app}");
+    async fn create_network(&self, plan: &Plan, subnet: Subnet, mtu: Option<&str>) -> Result<Option<Network>> {
         let request = NetworkCreateRequest {
-            name: name.clone(),
+            name: plan.name.clone(),
+            internal: Some(plan.is_internal),
             driver: Some("bridge".to_owned()),
             ipam: Some(Ipam {
                 driver: Some("default".to_owned()),
                 config: Some(vec![IpamConfig { subnet: Some(subnet.to_string()), ..IpamConfig::default() }]),
                 options: None,
             }),
-            options: Some(options(self.inner.bridges.bridge(app), mtu)),
-            labels: Some(label::of_app(self.instance(), app)),
+            options: Some(options(plan.bridge.clone(), mtu)),
+            labels: Some(plan.labels.clone()),
             ..NetworkCreateRequest::default()
         };
         match self.call(|docker| async move { docker.create_network(request).await }).await {
-            Ok(made) => Ok(Some(Network { name, id: made.id, subnet })),
+            Ok(made) => Ok(Some(Network { name: plan.name.clone(), id: made.id, subnet })),
             Err(err) if err.kind() == Kind::Failed && err.sentence().contains(OVERLAPS) => Ok(None),
             Err(err) => Err(err),
         }

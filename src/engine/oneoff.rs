@@ -1,7 +1,7 @@
 //! Containers of programs that somebody runs once: made like those of a release, and gone at their end.
 
 use bollard::models::{ContainerCreateBody, HostConfigLogConfig};
-use bollard::query_parameters::{CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ResizeContainerTTYOptionsBuilder};
+use bollard::query_parameters::{KillContainerOptionsBuilder, ResizeContainerTTYOptionsBuilder};
 
 use super::attach::Attachment;
 use super::container::ContainerSpec;
@@ -28,12 +28,11 @@ impl Engine {
     /// Makes the container of a one-off and does not start it. The spec's command stands alone: the image's entrypoint is left out.
     pub async fn create_one_off(&self, spec: ContainerSpec, attach: Attach) -> Result<ContainerId> {
         let image = self.image(spec.image.as_str()).await?;
-        let options = CreateContainerOptionsBuilder::default().name(&spec.name).build();
+        let (name, joins) = (spec.name.clone(), spec.joins.clone());
         let mut body = self.body(spec, &image);
         body.entrypoint = Some(Vec::new());
         attach.apply(&mut body);
-        let made = self.call(|docker| async move { docker.create_container(Some(options), body).await }).await?;
-        made.id.parse()
+        self.create(&name, body, &joins).await
     }
 
     /// Attaches to a container before its start, so that nothing it prints is missed.

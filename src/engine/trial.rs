@@ -115,6 +115,8 @@ pub(super) fn spec(app: &AppId, image: &ImageId, network: &Network, command: Opt
         port: 8000,
         memory_bytes: Some(256 << 20),
         cpu_millis: None,
+        mounts: Vec::new(),
+        joins: Vec::new(),
         published: false,
     }
 }

@@ -20,6 +20,7 @@ mod release;
 mod secret;
 pub mod size;
 mod stamp;
+mod storage;
 mod token;
 
 pub use bridge::BridgePrefix;
@@ -37,4 +38,5 @@ pub use process::{ProcessName, ProcessType};
 pub use release::{ProcessState, ReleaseKind, ReleaseState, Revision, Stage, Version};
 pub use secret::Secret;
 pub use stamp::Stamp;
+pub use storage::{Storage, StorageName};
 pub use token::Token;

@@ -1,7 +1,7 @@
 //! Verbs about apps as a whole.
 
 use super::Platform;
-use super::host_ports;
+use super::options::{self, AppOption};
 use super::permit::{Permit, check_role};
 use crate::command::{Answer, AppDetails, AppRow, Done, Reply};
 use crate::deploy::friendly_name;
@@ -62,7 +62,8 @@ impl Platform {
             Some(release) if engine_answers => self.rooms().engine.image(release.image.as_str()).await.ok().map(|image| image.size_bytes),
             _ => None,
         };
-        Ok(Reply::Value(Answer::App(AppDetails {
+        let (links, linked_from) = self.links_of(permit.caller(), app).await?;
+        Ok(Reply::Value(Answer::App(Box::new(AppDetails {
             name: app.name.clone(),
             state: self.state_of(app, release.as_ref(), engine_answers).await,
             url: self.url_of(app),
@@ -70,41 +71,46 @@ impl Platform {
             release: app.current_version,
             commit: release.and_then(|release| release.commit().cloned()),
             deploy_branch: app.deploy_branch.clone(),
+            health: match app.health_path.as_deref() {
+                Some("") => "none".to_owned(),
+                path => format!("GET {}", path.unwrap_or("/")),
+            },
+            storage: app.storage.clone(),
+            links,
+            linked_from,
             host_ports: self.rooms().store.host_ports().await?.remove(&app.id).unwrap_or_default().into_iter().collect(),
             image_bytes,
             created_at: app.created_at,
-        })))
+        }))))
     }
 
     pub(super) async fn set_app(&self, permit: &Permit, options: &[String]) -> Result<Reply> {
         let app = permit.app();
-        let (mut branch, mut ports) = (None, None);
+        let options = options.iter().map(|option| options::parse(option)).collect::<Result<Vec<_>>>()?;
+        // All that may be refused comes before anything is done.
+        if options.iter().any(|option| matches!(option, AppOption::HostPorts(_))) {
+            check_role(permit.caller(), Role::Admin)?;
+        }
+        let (mut messages, mut next, mut settings) = (Vec::new(), Vec::new(), Vec::new());
         for option in options {
-            match option.split_once('=') {
-                Some(("deploy-branch", value @ ("main" | "master"))) => branch = Some(value),
-                Some(("deploy-branch", other)) => {
-                    return Err(Error::usage(format!("the deploy branch is main or master, not `{}`", other.escape_debug()))
-                        .hint("apps:set APP deploy-branch=main"));
+            match option {
+                AppOption::DeployBranch(branch) => {
+                    self.deployer.set_deploy_branch(app, &branch).await?;
+                    messages.push(format!("`{}` now deploys from {branch}.", app.name));
                 }
-                Some(("host-ports", value)) => {
-                    check_role(permit.caller(), Role::Admin)?;
-                    ports = Some(host_ports::parse(value)?);
+                AppOption::HostPorts(ports) => {
+                    let (message, more) = self.set_host_ports(app, ports).await?;
+                    messages.push(message);
+                    next = more;
                 }
-                _ => {
-                    return Err(Error::usage(format!("`{}` is not an option of an app", option.escape_debug()))
-                        .hint("apps:set APP deploy-branch=main host-ports=5432"));
+                AppOption::Setting(setting) => {
+                    messages.push(options::in_words(&app.name, &setting));
+                    settings.push(setting);
                 }
             }
         }
-        let (mut messages, mut next) = (Vec::new(), Vec::new());
-        if let Some(branch) = branch {
-            self.deployer.set_deploy_branch(app, branch).await?;
-            messages.push(format!("`{}` now deploys from {branch}.", app.name));
-        }
-        if let Some(ports) = ports {
-            let (message, more) = self.set_host_ports(app, ports).await?;
-            messages.push(message);
-            next = more;
+        if !settings.is_empty() {
+            self.deployer.set_options(&app.id, settings).await?;
         }
         Ok(Reply::Value(Answer::Done(Done { message: messages.join("\n"), app: Some(app.name.clone()), next })))
     }
@@ -113,7 +119,7 @@ impl Platform {
         let app = permit.app();
         let name = &app.name;
         if confirm != Some(name) {
-            let sentence = format!("this destroys `{name}` with its releases, config, logs and repository");
+            let sentence = format!("this destroys `{name}` with its releases, config, logs, repository and all that is in its storage");
             return Err(Error::usage(sentence).hint(format!("if you mean it: apps:destroy {name} --confirm {name}")));
         }
         let has_ports = self.rooms().store.host_ports().await?.contains_key(&app.id);

@@ -23,6 +23,9 @@ const CHUNK_BYTES: usize = 128 << 10;
 /// Chunks between the disk and a slow reader.
 const WAITING_CHUNKS: usize = 8;
 
+/// Told when some app has storage.
+const NO_STORAGE: &str = "What apps keep in their storage is not in it: the volumes stay with the engine.\n";
+
 const SECRETS: &str = "This backup holds every secret of the server: the config values and the key that opens them, and the host key. \
                        Keep it as you keep a password.\n";
 const NO_KEY: &str = "This backup holds no master key: without the file master.key of the data dir its config values are lost. \
@@ -73,6 +76,9 @@ impl Platform {
         let talk = outlet.output.clone();
         let say = |text: String| async { drop(talk.send(Ok(Output::Stderr(text.into()))).await) };
         say(if with_key { SECRETS } else { NO_KEY }.to_owned()).await;
+        if self.rooms().store.apps().await?.iter().any(|app| !app.storage.is_empty()) {
+            say(NO_STORAGE.to_owned()).await;
+        }
         let staged = self.stage(with_key).await?;
         let apps = staged.manifest.apps.len();
         let data = self.rooms().settings.data.clone();

@@ -10,7 +10,9 @@ mod explain;
 mod git;
 mod host_ports;
 mod keys;
+mod links;
 mod logs;
+mod options;
 mod order;
 mod permit;
 mod processes;
@@ -19,6 +21,7 @@ mod registries;
 mod releases;
 mod run;
 mod status;
+mod storage;
 mod tokens;
 mod visits;
 
@@ -28,7 +31,7 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 
 use crate::command::{Call, Command, Reply, Selection, Since};
-use crate::deploy::{Alteration, Deployer, Parcel, Rooms};
+use crate::deploy::{Alteration, Deployer, Mounting, Parcel, Rooms};
 use crate::engine::Console;
 use crate::error::Result;
 use crate::model::limits::LOG_TAILS_AT_ONCE;
@@ -105,6 +108,8 @@ impl Platform {
             Command::AppsCreate { app } => self.create_app(&permit, app).await,
             Command::AppsInfo { .. } => self.app_details(&permit).await,
             Command::AppsSet { options, .. } => self.set_app(&permit, &options).await,
+            Command::AppsLink { target, .. } => self.link_apps(caller, &permit, &target).await,
+            Command::AppsUnlink { target, .. } => self.unlink_apps(caller, &permit, &target).await,
             Command::AppsDestroy { confirm, .. } => self.destroy_app(&permit, confirm.as_ref()).await,
             Command::Ps { .. } => self.processes(&permit).await,
             Command::PsScale { scalings, .. } if scalings.is_empty() => self.formation(&permit).await,
@@ -114,6 +119,9 @@ impl Platform {
             Command::PsStart { .. } => Ok(self.alter(&permit, Alteration::Start, cancelled)),
             Command::Limits { .. } => Ok(Self::limits(&permit)),
             Command::LimitsSet { limits, .. } => Ok(self.set_limits(&permit, limits, cancelled)),
+            Command::Storage { .. } => self.list_storage(&permit).await,
+            Command::StorageAdd { storage, .. } => Ok(self.alter(&permit, Alteration::Storage(Mounting::Add(storage)), cancelled)),
+            Command::StorageRemove { name, delete, confirm, .. } => self.remove_storage(&permit, name, delete, confirm.as_ref(), cancelled),
             Command::Logs { follow, lines, process, source, since, .. } => {
                 let selection = Selection { process, source, since: since.map(Since::moment) };
                 self.logs(&permit, follow, lines as usize, selection, cancelled).await

@@ -7,12 +7,14 @@ use std::ops::Range;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::column::Address;
+use super::storage::storage_column;
 use super::{Store, destroyed};
 use crate::error::{Error, Result};
-use crate::model::{AppId, AppName, Stamp, Version};
+use crate::model::{AppId, AppName, Stamp, Storage, Version};
 
 const COLUMNS: &str = "id, name, created_at, created_by, deploy_branch, subnet, current_version, last_version, is_stopped, memory_bytes, \
-                       cpu_millis, overlaps, health_path, health_seconds";
+                       cpu_millis, overlaps, health_path, health_seconds, \
+                       (SELECT group_concat(name || ':' || path, char(10)) FROM storage WHERE storage.app = apps.id) AS storage";
 
 /// One app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +39,22 @@ pub struct App {
     pub cpu_millis: Option<u32>,
     /// Its releases run beside each other for a moment although they share storage.
     pub overlaps: bool,
+    /// Its volumes, by name.
+    pub storage: Vec<Storage>,
     /// What is asked to see whether a release is ready; `None`: `/`.
     pub health_path: Option<String>,
     /// How long that is asked for; `None`: as the server is set.
     pub health_seconds: Option<u32>,
+}
+
+// === impl App ===
+
+impl App {
+    /// Tells whether its web processes answer HTTP; those of others are live when they stay up, and no request from outside comes to them.
+    #[must_use]
+    pub fn answers_requests(&self) -> bool {
+        self.health_path.as_deref() != Some("")
+    }
 }
 
 // === impl Store ===
@@ -147,6 +161,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<App> {
         memory_bytes: row.get::<_, Option<i64>>("memory_bytes")?.and_then(|bytes| u64::try_from(bytes).ok()),
         cpu_millis: row.get("cpu_millis")?,
         overlaps: row.get("overlaps")?,
+        storage: storage_column(row)?,
         health_path: row.get("health_path")?,
         health_seconds: row.get("health_seconds")?,
     })

@@ -11,6 +11,7 @@ mod health;
 mod host_ports;
 mod images;
 mod keys;
+mod links;
 mod processes;
 mod registries;
 mod releases;

@@ -8,8 +8,9 @@ use super::Store;
 use super::apps::gone;
 use super::column::Address;
 use super::releases::{is_already, release};
+use super::storage::{doom, mount, unmount};
 use crate::error::{Error, Result};
-use crate::model::{AppId, ContainerId, Formation, ProcessState, ProcessType, ReleaseState, Version};
+use crate::model::{AppId, ContainerId, Formation, ProcessState, ProcessType, ReleaseState, Storage, StorageName, Version};
 
 const COLUMNS: &str = "id, app, version, kind, number, state, address, container_id";
 
@@ -52,6 +53,16 @@ pub enum AppSetting {
     MemoryBytes(Option<u64>),
     /// Thousandths of a processor; `None`: no limit.
     CpuMillis(Option<u32>),
+    Mounted(Storage),
+    Unmounted(StorageName),
+    /// The data of this volume is to be deleted.
+    Doomed(String),
+    /// Releases run beside each other for a moment although they share storage.
+    Overlaps(bool),
+    /// What is asked to see whether a release is ready; `None`: `/`, the empty text: nothing, it answers no requests.
+    HealthPath(Option<String>),
+    /// How long that is asked for; `None`: as the server is set.
+    HealthSeconds(Option<u32>),
 }
 
 // === impl Process ===
@@ -252,6 +263,12 @@ fn set_all(conn: &Connection, app: &AppId, settings: &[AppSetting]) -> Result<()
                 conn.execute("UPDATE apps SET memory_bytes = ?2 WHERE id = ?1", params![app, bytes])?
             }
             AppSetting::CpuMillis(millis) => conn.execute("UPDATE apps SET cpu_millis = ?2 WHERE id = ?1", params![app, millis])?,
+            AppSetting::Mounted(storage) => mount(conn, app, storage)?,
+            AppSetting::Unmounted(name) => unmount(conn, app, name)?,
+            AppSetting::Doomed(volume) => doom(conn, volume)?,
+            AppSetting::Overlaps(is) => conn.execute("UPDATE apps SET overlaps = ?2 WHERE id = ?1", params![app, is])?,
+            AppSetting::HealthPath(path) => conn.execute("UPDATE apps SET health_path = ?2 WHERE id = ?1", params![app, path])?,
+            AppSetting::HealthSeconds(time) => conn.execute("UPDATE apps SET health_seconds = ?2 WHERE id = ?1", params![app, time])?,
         };
         if changed == 0 {
             return Err(gone());

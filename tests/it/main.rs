@@ -40,6 +40,7 @@ mod keys;
 #[cfg(feature = "failpoints")]
 mod kills;
 mod limits;
+mod links;
 mod logs;
 mod processes;
 mod pushes;
@@ -53,6 +54,7 @@ mod secrets;
 mod ship;
 mod sources;
 mod startup;
+mod storage;
 mod tokens;
 mod traffic;
 mod upload_crashes;

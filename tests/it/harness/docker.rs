@@ -31,13 +31,24 @@ impl Docker {
         lines(&["network", "ls", "-q", "--no-trunc", "--filter", &self.filter])
     }
 
+    pub fn volumes(&self) -> Vec<String> {
+        lines(&["volume", "ls", "-q", "--filter", &self.filter])
+    }
+
     pub fn leftovers(&self) -> Vec<String> {
-        [self.containers(), self.images(), self.networks()].concat()
+        [self.containers(), self.images(), self.networks(), self.volumes()].concat()
     }
 
     pub fn remove_all(&self) {
-        for (verb, ids) in [(&["rm", "-fv"][..], self.containers()), (&["network", "rm"], self.networks()), (&["rmi", "-f"], self.images())]
-        {
+        type List = fn(&Docker) -> Vec<String>;
+        let kinds: [(&[&str], List); 4] = [
+            (&["rm", "-fv"], Docker::containers),
+            (&["network", "rm"], Docker::networks),
+            (&["volume", "rm"], Docker::volumes),
+            (&["rmi", "-f"], Docker::images),
+        ];
+        for (verb, list) in kinds {
+            let ids = list(self);
             if !ids.is_empty() {
                 let _ = Command::new("docker").args(verb).args(ids).output();
             }
