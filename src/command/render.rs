@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::answer::{Answer, AppDetails, Done, NewToken, ServerStatus, StorageRow, WhoAmI};
+use super::answer::{Answer, AppDetails, Done, NewToken, RegistryRow, ServerStatus, StorageRow, WhoAmI};
 use super::call::Event;
 use super::history;
 use super::look::Look;
@@ -171,12 +171,7 @@ fn text_of(answer: &Answer, look: &Look) -> String {
         ),
         Answer::NewToken(token) => new_token(token),
         Answer::Registries(rows) if rows.is_empty() => "no logins: registry:login HOST USERNAME - makes one\n".into(),
-        Answer::Registries(rows) => table(
-            look,
-            &["REGISTRY", "USERNAME", "BY", "ADDED"],
-            rows.iter().map(|row| vec![row.host.to_string(), row.username.clone(), row.by.clone(), ago(Some(row.added_at))]),
-        ),
-        Answer::Storage(rows) if rows.is_empty() => "no storage: storage:add APP NAME:/path gives it some\n".into(),
+        Answer::Registries(rows) => registries(rows, look),
         Answer::Storage(rows) => storage(rows, look),
         Answer::WhoAmI(who) => who_am_i(who),
         Answer::Status(status) => server_status(status, look),
@@ -190,7 +185,15 @@ fn text_of(answer: &Answer, look: &Look) -> String {
     }
 }
 
+fn registries(rows: &[RegistryRow], look: &Look) -> String {
+    let row = |row: &RegistryRow| vec![row.host.to_string(), row.username.clone(), row.by.clone(), ago(Some(row.added_at))];
+    table(look, &["REGISTRY", "USERNAME", "BY", "ADDED"], rows.iter().map(row))
+}
+
 fn storage(rows: &[StorageRow], look: &Look) -> String {
+    if rows.is_empty() {
+        return "no storage: storage:add APP NAME:/path gives it some\n".into();
+    }
     let row = |row: &StorageRow| {
         let path = row.path.clone().unwrap_or_else(|| "none: it was kept".to_owned());
         vec![row.name.to_string(), path, row.volume.clone()]

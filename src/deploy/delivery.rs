@@ -139,7 +139,7 @@ impl Deployer {
     /// Takes the push turn of the app, which is created if need be.
     async fn admit(&self, target: Target, by: &str, what: &str, attempt: &Arc<Attempt>, talk: &Talk) -> Result<(App, PushTurn)> {
         let app = match target {
-            Target::Existing(app) => app,
+            Target::Existing(app) => *app,
             Target::New(name) => match self.found(AppId::random(), name.clone(), by, talk).await {
                 // Another first deploy was faster, and who may create apps may deploy this one.
                 Err(err) if err.kind() == Kind::Busy => self.rooms().store.app_by_name(name).await?.ok_or(err)?,

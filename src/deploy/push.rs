@@ -21,7 +21,7 @@ use crate::store::{App, DeployId};
 
 /// Where a push goes.
 pub enum Target {
-    Existing(App),
+    Existing(Box<App>),
     /// A free name; the app is created when something deployable has arrived.
     New(AppName),
 }
@@ -70,7 +70,7 @@ impl Deployer {
     /// `revoked` is cancelled when the pusher's key is taken away.
     pub async fn push(&self, target: Target, by: &str, mut io: GitIo, revoked: CancellationToken) -> Result<u32> {
         let (id, name, app) = match target {
-            Target::Existing(app) => (app.id.clone(), app.name.clone(), Some(app)),
+            Target::Existing(app) => (app.id.clone(), app.name.clone(), Some(*app)),
             Target::New(name) => (AppId::random(), name, None),
         };
         let repository = id.clone();

@@ -85,7 +85,7 @@ impl Platform {
     pub(super) async fn push_target(&self, caller: &Caller, name: AppName) -> Result<Target> {
         if let Some(app) = self.rooms().store.app_by_name(name.clone()).await? {
             if caller.scope.reaches(&app.id) {
-                return Ok(Target::Existing(app));
+                return Ok(Target::Existing(Box::new(app)));
             }
             // Somebody who could create apps would learn that the name is taken anyway; a scoped key learns nothing.
             return Err(no_such_app(&name));

@@ -5,11 +5,13 @@ use std::process::Command;
 
 use crate::harness::{Docker, Mini, Person, Repo, Said, eventually};
 
-/// The one container of an app.
+/// The one container of an app; old ones may still be on their way out.
 fn container(mini: &Mini, app: &str) -> String {
-    let is_of = |id: &String| Docker::inspect(id, "{{index .Config.Labels \"mini.name\"}}") == app;
     eventually("one container", || {
-        let ids: Vec<String> = mini.docker().containers().into_iter().filter(is_of).collect();
+        let mut list = Command::new("docker");
+        list.args(["ps", "-aq", "--no-trunc", "--filter", &format!("label=mini.name={app}")]);
+        let of_name = Said::by(list, b"").ok().stdout;
+        let ids: Vec<String> = mini.docker().containers().into_iter().filter(|id| of_name.contains(id.as_str())).collect();
         <[String; 1]>::try_from(ids).ok().map(|[id]| id)
     })
 }
