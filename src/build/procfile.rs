@@ -7,8 +7,8 @@ use crate::model::{ProcessTable, ProcessType};
 
 /// The type whose command runs once before a release goes live.
 const RELEASE: &str = "release";
-/// The type under which `run` starts programs.
-const ONE_OFF: &str = "run";
+/// Types that `mini` starts containers of by itself, and by which words.
+const RESERVED: &[(&str, &str)] = &[("run", "run"), ("doctor", "doctor")];
 /// What a shell does more with than passing it on as a word.
 const SHELL_SYNTAX: &[char] = &['&', '|', ';', '<', '>', '(', ')', '`', '\\', '\n', '{', '}', '!', '#'];
 
@@ -48,8 +48,8 @@ fn at_line(number: usize, err: &Error) -> Error {
 fn parse(line: &str) -> Result<(ProcessType, Vec<String>)> {
     let (kind, command) = line.split_once(':').ok_or_else(|| Error::usage(format!("`{}` is not `type: command`", line.escape_debug())))?;
     let (kind, command): (ProcessType, &str) = (kind.trim().parse()?, command.trim());
-    if kind.as_str() == ONE_OFF {
-        return Err(Error::usage("`run` is the name of what `mini run` starts").hint("give the process type another name"));
+    if let Some((_, what)) = RESERVED.iter().find(|(name, _)| *name == kind.as_str()) {
+        return Err(Error::usage(format!("`{kind}` is the name of what `mini {what}` starts")).hint("give the process type another name"));
     }
     if command.is_empty() {
         return Err(Error::usage(format!("`{kind}` has no command")));
@@ -123,6 +123,7 @@ mod tests {
             ("web:", "the `Procfile` has an error on line 1: `web` has no command"),
             ("web: a\nweb: b", "the `Procfile` has an error on line 2: `web` is there twice"),
             ("run: a", "the `Procfile` has an error on line 1: `run` is the name of what `mini run` starts"),
+            ("doctor: a", "the `Procfile` has an error on line 1: `doctor` is the name of what `mini doctor` starts"),
             ("# only this\n", "the `Procfile` names no process"),
             ("", "the `Procfile` names no process"),
         ] {

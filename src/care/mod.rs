@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::deploy::{Deployer, Upkeep};
@@ -11,6 +12,9 @@ use crate::error::{Kind, Result};
 
 /// The belt to the events' braces: they get lost while the engine is away.
 const RESYNC_EVERY: Duration = Duration::from_secs(30);
+
+/// Between one comparison and the next there is at least this.
+const RESYNC_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long to wait before an engine that went away is asked again.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
@@ -58,20 +62,37 @@ async fn watch_once(deployer: &Deployer) -> Result<()> {
     wait_for_engine(deployer).await;
     let mut events = engine.events(None);
     deployer.find_reach().await?;
-    deployer.agree().await?;
-    let mut tick = tokio::time::interval(RESYNC_EVERY);
-    tick.tick().await;
-    loop {
-        tokio::select! {
-            event = events.next() => match event {
-                Some(Ok(EngineEvent::Removed { .. })) => deployer.agree().await?,
-                Some(Ok(EngineEvent::Died { container, exit_code, oom })) => deployer.process_died(&container, exit_code, oom).await?,
-                Some(Ok(EngineEvent::Started { container })) => deployer.process_started(&container).await?,
+    // Beside the events: making everything agree takes its time, and no death waits for it.
+    let wanted = Notify::new();
+    let agree = async {
+        loop {
+            Box::pin(deployer.agree()).await?;
+            let _ = tokio::time::timeout(RESYNC_EVERY, wanted.notified()).await;
+            // Many containers go at once, and are looked at together.
+            tokio::time::sleep(RESYNC_PAUSE).await;
+        }
+    };
+    let hear = async {
+        loop {
+            match events.next().await {
+                Some(Ok(EngineEvent::Removed { .. })) => wanted.notify_one(),
+                Some(Ok(EngineEvent::Died { container, exit_code, oom })) => tell(deployer.process_died(&container, exit_code, oom).await),
+                Some(Ok(EngineEvent::Started { container })) => tell(deployer.process_started(&container).await),
                 Some(Err(err)) => return Err(err),
                 None => return Ok(()),
-            },
-            _ = tick.tick() => deployer.agree().await?,
+            }
         }
+    };
+    tokio::select! {
+        failed = agree => failed,
+        ended = hear => ended,
+    }
+}
+
+/// One event that could not be minded is no reason to be deaf to the others: the next resync looks again.
+fn tell(minded: Result<()>) {
+    if let Err(err) = minded {
+        tracing::warn!(?err, "what happened to a container could not be minded");
     }
 }
 

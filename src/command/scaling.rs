@@ -44,10 +44,16 @@ impl FromStr for Scaling {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::usage(format!("`{}` is not TYPE=NUMBER", text.escape_debug())).hint("as in web=2, worker+1 or worker-1");
+        let wrong = || {
+            Error::usage(format!("`{}` is not TYPE=NUMBER", text.escape_debug()))
+                .hint("as in web=2, worker+1 or worker-1, with blanks between them")
+        };
         // A type may hold a `-` itself: the last sign is the one.
         let at = text.rfind(['=', '+', '-']).ok_or_else(wrong)?;
         let (kind, sign, number) = (&text[..at], text.as_bytes()[at], &text[at + 1..]);
+        if kind.is_empty() || kind.contains(['=', '+', ',']) {
+            return Err(wrong());
+        }
         let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         let number = number.parse().ok().filter(|_| is_number).ok_or_else(wrong)?;
         let quantity = match sign {
@@ -99,8 +105,10 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_scaling() {
-        for text in ["web", "=1", "web=", "web=x", "web=-1", "web=+1", "Web=1", "web=1.5", "web=99999999999", "web 1", ""] {
-            assert_eq!(text.parse::<Scaling>().unwrap_err().exit_code(), 2, "{text:?}");
+        for text in ["web", "=1", "web=", "web=x", "web=-1", "web=+1", "Web=1", "web=1.5", "web=99999999999", "web 1", "web=1,b=2", ""] {
+            let err = text.parse::<Scaling>().unwrap_err();
+            assert_eq!(err.exit_code(), 2, "{text:?}");
+            assert!(err.sentence() == format!("`{text}` is not TYPE=NUMBER") || text == "Web=1", "{err}");
         }
     }
 }

@@ -47,6 +47,7 @@ impl Deployer {
             Ok(outcome) => self.note(app, "release", &format!("{outcome} ({by})")).await,
             Err(err) => {
                 tracing::info!(app.id = %app, %by, ?err, "a change of processes was not made");
+                self.note(app, "release", &format!("not done: {} ({by})", err.sentence())).await;
                 if matches!(err.kind(), Kind::Failed | Kind::Unavailable) {
                     self.say_what_serves(app, talk).await;
                 }
@@ -87,6 +88,9 @@ impl Deployer {
         let mut formation = store.formation(app.id.clone()).await?;
         let (mut settings, mut words) = (Vec::new(), Vec::new());
         for Scaling { kind, quantity } in scalings {
+            if settings.iter().any(|setting| matches!(setting, AppSetting::Quantity(other, _) if *other == kind)) {
+                return Err(Error::usage(format!("`{kind}` is there twice")));
+            }
             if let Some(live) = &live {
                 known_type(&app, live, &kind)?;
             }
@@ -201,6 +205,7 @@ impl Deployer {
         crate::failpoint!("alter::routed");
         self.leave_behind(&way);
         self.keep_running(&app, &started).await;
+        self.notice_deaths(&started).await;
         if let Some(served) = self.served_since(&app.id, traffic) {
             talk.step(format!("Switched: {served}"));
         }
@@ -231,6 +236,7 @@ impl Deployer {
         let started = self.start_processes(&plan, arriving).await?;
         let web: Vec<Process> = started.iter().filter(|process| process.kind.is_web()).cloned().collect();
         self.prove_processes(&plan, &web, talk, attempt.token()).await?;
+        self.still_run(app, &web).await?;
         attempt.begin_switch()?;
         Ok(started)
     }

@@ -104,6 +104,7 @@ impl Deployer {
             Change::Rollback(to) => {
                 let turn = self.release_turn(&app.id, talk, attempt).await?;
                 let base = self.rollback_base(&app, to).await?;
+                self.say_what_is_dropped(&app, talk).await?;
                 crate::failpoint!("rollback::chosen");
                 self.release_base(app, base, by, turn, talk, attempt).await.map(Some)
             }
@@ -136,7 +137,11 @@ impl Deployer {
         };
         if is_quiet || self.present(&app.id).await?.is_stopped {
             store.save_config(app.id.clone(), config).await?;
-            let when = if is_quiet { "the next release or `ps:restart` has it" } else { "it is stopped, and `ps:start` has it" };
+            let when = if is_quiet {
+                "the next push, config change or `ps:restart` of all has it"
+            } else {
+                "it is stopped, and `ps:start` has it"
+            };
             talk.step(format!("Saved for `{}`: {when}", app.name));
             return Ok(None);
         }
@@ -179,6 +184,19 @@ impl Deployer {
         self.check_commit(&release).await?;
         let config = store.release_config(app.id.clone(), version).await?;
         Ok(Base { release, config, kind: ReleaseKind::Rollback, description: format!("rollback to {version}") })
+    }
+
+    /// Names the variables that were saved for the next release: a rollback brings the config of its own release.
+    async fn say_what_is_dropped(&self, app: &App, talk: &Talk) -> Result<()> {
+        let Some(live) = self.live_release(&app.id).await? else { return Ok(()) };
+        let store = &self.rooms().store;
+        let (saved, runs) = (store.config(app.id.clone()).await?, store.release_config(app.id.clone(), live.version).await?);
+        let dropped: Vec<&str> =
+            saved.iter().filter(|(name, value)| runs.get(name) != Some(value)).map(|(name, _)| name.as_str()).collect();
+        if !dropped.is_empty() {
+            talk.detail(format!("warning: saved and never released, it is dropped: {}", dropped.join(", ")));
+        }
+        Ok(())
     }
 
     /// Releases the config that was saved while nothing was to be restarted; gives the turn back when there is none.

@@ -12,6 +12,8 @@ use crate::store::{App, Process, ProcessChange, Release};
 /// What is wrong with the processes of a live release.
 #[derive(Default)]
 struct Difference {
+    /// A change of before began to start processes and could not end them: the engine was away.
+    has_strays: bool,
     missing: Vec<(ProcessType, u32)>,
     /// Their containers are gone.
     lost: Vec<Process>,
@@ -25,7 +27,7 @@ struct Difference {
 
 impl Difference {
     fn is_none(&self) -> bool {
-        self.missing.is_empty() && self.lost.is_empty() && self.down.is_empty()
+        !self.has_strays && self.missing.is_empty() && self.lost.is_empty() && self.down.is_empty()
     }
 }
 
@@ -41,9 +43,6 @@ impl Deployer {
 
     /// Makes an app's live release run what its process table and formation ask for. Whoever changes the app is not disturbed.
     pub(super) async fn converge(&self, app: &AppId) -> Result<()> {
-        if self.inner.turns.is_releasing(app) {
-            return Ok(());
-        }
         let Some((present, release)) = self.running_release(app).await? else { return Ok(()) };
         let mut difference = self.difference(&present, &release).await?;
         for process in std::mem::take(&mut difference.unready) {
@@ -52,7 +51,8 @@ impl Deployer {
         if difference.is_none() {
             return Ok(());
         }
-        let _turn = self.release_turn(app, &Talk::silent(), &Attempt::new()).await?;
+        // Whoever has the turn makes the app run something else: the next resync looks again.
+        let Some(_turn) = self.inner.turns.try_release(app) else { return Ok(()) };
         // Another release may have gone live while this one was looked at: then its containers are meant to end.
         match self.running_release(app).await? {
             Some((app, live)) if live.version == release.version => self.mend(app, live).await,
@@ -69,10 +69,15 @@ impl Deployer {
         }
         let _turn = self.release_turn(app, &Talk::silent(), &Attempt::new()).await?;
         let Some((present, live)) = self.running_release(app).await? else { return Ok(()) };
-        let rows = self.rooms().store.processes(app.clone()).await?;
-        let old: Vec<Process> = rows.into_iter().filter(|row| !row.kind.is_web() && row.version != live.version).collect();
-        self.stop_all(&old).await?;
+        self.stop_other_workers(&present, &live).await?;
         self.mend(present, live).await
+    }
+
+    /// Stops what other releases of an app run besides their web processes: two of a worker would do the work twice.
+    async fn stop_other_workers(&self, app: &App, live: &Release) -> Result<()> {
+        let rows = self.rooms().store.processes(app.id.clone()).await?;
+        let old: Vec<Process> = rows.into_iter().filter(|row| !row.kind.is_web() && row.version != live.version).collect();
+        self.stop_all(&old).await
     }
 
     /// Returns the live release of an app that is not stopped.
@@ -86,16 +91,17 @@ impl Deployer {
     async fn difference(&self, app: &App, release: &Release) -> Result<Difference> {
         let store = &self.rooms().store;
         let mut rows = store.processes_of(app.id.clone(), release.version).await?;
+        let has_strays = rows.iter().any(|row| row.state == ProcessState::Starting);
         rows.retain(|row| row.state == ProcessState::Serving);
         let wanted = release.process_table.wanted(&store.formation(app.id.clone()).await?);
         let there: HashSet<(&ProcessType, u32)> = rows.iter().map(|row| (&row.kind, row.number)).collect();
         let missing = wanted.into_iter().filter(|(kind, number)| !there.contains(&(kind, *number))).collect();
-        let mut difference = Difference { missing, ..Difference::default() };
+        let mut difference = Difference { has_strays, missing, ..Difference::default() };
         for row in rows {
             match self.container_of(&row).await? {
                 None => difference.lost.push(row),
                 Some((_, state)) if !is_fine(&state) => difference.down.push(row),
-                Some((container, state)) if state.running && row.kind.is_web() && !self.inner.routing.is_ready(container) => {
+                Some((container, state)) if state.running && row.kind.is_web() && self.has_come_back(container) => {
                     difference.unready.push(row);
                 }
                 Some(_) => {}
@@ -107,14 +113,14 @@ impl Deployer {
     /// Mends what is wrong with a live release; under the release turn.
     async fn mend(&self, app: App, release: Release) -> Result<()> {
         let mut difference = self.difference(&app, &release).await?;
+        if difference.has_strays {
+            self.discard_starting(&app, release.version).await;
+        }
+        self.stop_other_workers(&app, &release).await?;
         for row in &difference.down {
-            if let Some((container, state)) = self.container_of(row).await? {
-                // Killed between the switch and this: it would run until it dies, and then not come back.
-                if state.running {
-                    self.rooms().engine.set_restart(container, true).await?;
-                } else {
-                    self.bring_back(&app, row, container).await?;
-                }
+            // It may have died in this moment, which is an event of its own; and one that cannot be mended holds up no other.
+            if let Err(err) = self.set_up_again(&app, row).await {
+                tracing::warn!(app.name = %app.name, process = row.name(), ?err, "a process was not set up again; it is tried again");
             }
         }
         for row in difference.lost {
@@ -131,11 +137,24 @@ impl Deployer {
             return Ok(());
         }
         self.found_image(&app.id);
+        if !self.inner.patience.allows(&app.id) {
+            return Ok(());
+        }
         let made = Box::pin(self.fill(app.clone(), release.clone(), &difference.missing)).await;
+        self.inner.patience.note(&app.id, made.is_ok());
         if made.is_err() {
             self.discard_starting(&app, release.version).await;
         }
         made
+    }
+
+    async fn set_up_again(&self, app: &App, process: &Process) -> Result<()> {
+        match self.container_of(process).await? {
+            // Killed between the switch and this: it would run until it dies, and then not come back.
+            Some((container, state)) if state.running => self.rooms().engine.set_restart(container, true).await,
+            Some((container, _)) => self.bring_back(app, process, container).await,
+            None => Ok(()),
+        }
     }
 
     /// Starts processes that a live release lacks. They serve at once by their rows, and are routed to when they answer.
@@ -149,6 +168,7 @@ impl Deployer {
         let change = ProcessChange { arriving, ..ProcessChange::default() };
         self.rooms().store.switch_processes(plan.app.id.clone(), plan.release.version, change).await?;
         self.keep_running(&plan.app, &started).await;
+        self.notice_deaths(&started).await;
         self.reroute(&plan.app.id).await?;
         for process in started.into_iter().filter(|process| process.kind.is_web()) {
             self.watch_until_ready(plan.app.clone(), plan.release.clone(), process);
@@ -171,6 +191,11 @@ impl Deployer {
             self.watch_until_ready(app.clone(), release, process.clone());
         }
         Ok(())
+    }
+
+    /// Whether a process is out of routing that nobody is about to end.
+    fn has_come_back(&self, container: &ContainerId) -> bool {
+        !self.inner.routing.is_ready(container) && !self.inner.crashes.is_expected(container)
     }
 
     async fn container_of<'a>(&self, process: &'a Process) -> Result<Option<(&'a ContainerId, ContainerState)>> {

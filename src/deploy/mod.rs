@@ -26,6 +26,7 @@ mod logged;
 mod lost;
 mod names;
 mod oneoff;
+mod patience;
 mod phase;
 mod place;
 mod preview;
@@ -54,6 +55,7 @@ mod upkeep;
 mod upload;
 mod way;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -67,7 +69,7 @@ use crate::error::{Error, Result};
 use crate::git::Git;
 use crate::logs::{LogLine, Logs, Source};
 use crate::model::limits::UPLOADS_AT_ONCE;
-use crate::model::{AppId, Stamp};
+use crate::model::{AppId, Stamp, Version};
 use crate::route::Routes;
 use crate::store::{App, AppSetting, Store};
 
@@ -110,6 +112,9 @@ struct Inner {
     routing: reroute::Routing,
     reach: reach::Way,
     crashes: crashes::Crashes,
+    patience: patience::Patience,
+    /// Releases that a task of this run ends.
+    retiring: Mutex<HashSet<(AppId, Version)>>,
     lost: lost::Lost,
     builders: builders::Builders,
     uploads: Arc<Semaphore>,
@@ -140,6 +145,8 @@ impl Deployer {
             routing: reroute::Routing::default(),
             reach: reach::Way::default(),
             crashes: crashes::Crashes::default(),
+            patience: patience::Patience::default(),
+            retiring: Mutex::default(),
             lost: lost::Lost::default(),
             builders,
             uploads: Arc::new(Semaphore::new(UPLOADS_AT_ONCE)),

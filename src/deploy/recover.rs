@@ -7,7 +7,7 @@ use super::Deployer;
 use crate::engine::{ContainerSummary, TRIAL};
 use crate::error::{Kind, Result};
 use crate::git::Git;
-use crate::model::{AppId, ReleaseState, Version};
+use crate::model::{AppId, ProcessState, ReleaseState, Version};
 use crate::store::{App, Process};
 
 /// What the last run of the server left under way.
@@ -64,6 +64,7 @@ impl Deployer {
     pub async fn agree(&self) -> Result<()> {
         self.rooms().engine.check().await?;
         self.end_what_was_left().await?;
+        self.end_what_drains_forever().await?;
         crate::failpoint!("agree::ended");
         self.sweep_containers().await?;
         self.clear_destroyed().await?;
@@ -103,11 +104,28 @@ impl Deployer {
         Ok(())
     }
 
+    /// Ends releases whose end the engine's absence broke off in this run.
+    async fn end_what_drains_forever(&self) -> Result<()> {
+        for release in self.rooms().store.unfinished_releases().await? {
+            if release.state == ReleaseState::Draining && !self.is_retiring(&release.app, release.version) {
+                let Ok(app) = self.present(&release.app).await else { continue };
+                self.retire_left_behind(app, release.version);
+            }
+        }
+        Ok(())
+    }
+
     /// Ends the processes of live releases that the last run was about to start or to end.
     async fn end_what_changed(&self, processes: Vec<Process>) -> Result<()> {
         for process in processes {
             let Ok(app) = self.present(&process.app).await else { continue };
-            if app.current_version == Some(process.version) {
+            if app.current_version != Some(process.version) {
+                continue;
+            }
+            // What it was to replace comes back next, and may share its storage: it is gone before.
+            if process.state == ProcessState::Starting {
+                self.discard_starting(&app, process.version).await;
+            } else {
                 let deployer = self.clone();
                 self.in_background(async move { deployer.end_processes(&app, &[process]).await });
             }
@@ -154,6 +172,7 @@ impl Deployer {
     fn retire_left_behind(&self, app: App, version: Version) {
         let deployer = self.clone();
         self.in_background(async move {
+            let Some(_retiring) = deployer.begin_retiring(&app.id, version) else { return };
             let retired = async {
                 deployer.retire_release(&app, version).await?;
                 deployer.drop_old_images(&app).await
@@ -173,7 +192,8 @@ impl Deployer {
                 self.reroute(&app.id).await
             };
             match agreed.await {
-                Err(err) if err.kind() == Kind::Unavailable => return Err(err),
+                // One container that hangs is not the engine.
+                Err(err) if err.kind() == Kind::Unavailable && self.rooms().engine.check().await.is_err() => return Err(err),
                 // Destroyed meanwhile.
                 Err(err) if err.kind() == Kind::NotFound => {}
                 Err(err) => tracing::error!(app.name = %app.name, ?err, "a live release does not run what it should"),

@@ -60,6 +60,12 @@ impl Routing {
         drains.entry((app.clone(), version)).or_default().push(drained);
     }
 
+    fn all_drains(&self, app: &AppId) -> Vec<(Version, Drained)> {
+        let drains = self.drains.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_app = drains.iter().filter(|((of, _), _)| of == app);
+        of_app.flat_map(|((_, version), waits)| waits.iter().map(|wait| (*version, wait.clone()))).collect()
+    }
+
     fn drains(&self, app: &AppId, version: Version) -> Vec<Drained> {
         let drains = self.drains.lock().unwrap_or_else(PoisonError::into_inner);
         drains.get(&(app.clone(), version)).cloned().unwrap_or_default()
@@ -81,11 +87,17 @@ impl Drop for Awaiting<'_> {
 impl Deployer {
     /// Lets an app's requests be answered by what its rows say serves and is ready.
     pub(super) async fn reroute(&self, app: &AppId) -> Result<()> {
+        self.reroute_from(app).await.map(drop)
+    }
+
+    /// As [`Self::reroute`]; returns what drained or answered before, of all releases of the app.
+    async fn reroute_from(&self, app: &AppId) -> Result<Vec<(Version, Drained)>> {
         let _one_at_a_time = self.inner.routing.turn.lock().await;
+        let before = self.inner.routing.all_drains(app);
         let (store, routes) = (&self.rooms().store, &self.rooms().routes);
         let app = store.app(app.clone()).await?;
         routes.add_app(app.name.clone(), app.id.clone());
-        let Some(version) = app.current_version else { return Ok(()) };
+        let Some(version) = app.current_version else { return Ok(before) };
         let release = store.release(app.id.clone(), version).await?;
         let rows = store.processes_of(app.id.clone(), version).await?;
         let upstreams = self.upstreams(&release, &rows).await;
@@ -96,7 +108,7 @@ impl Deployer {
         if let Some(reason) = reason {
             routes.set_down(&app.id, reason);
             drop(routes.hold(&app.id));
-            return Ok(());
+            return Ok(before);
         }
         if upstreams.is_empty() {
             drop(routes.hold(&app.id));
@@ -106,7 +118,7 @@ impl Deployer {
             drop(routes.switch(&app.id, route));
         }
         routes.set_up(&app.id);
-        Ok(())
+        Ok(before)
     }
 
     /// Waits until what took requests of a release before now has answered them; the deadline leaves what is left to be cut.
@@ -118,11 +130,13 @@ impl Deployer {
     ///
     /// The change is made: what cannot be routed now is left to the next resync.
     pub(super) async fn reroute_and_drain(&self, app: &App, version: Version) -> Vec<Drained> {
-        let before = self.inner.routing.drains(&app.id, version);
-        if let Err(err) = self.reroute(&app.id).await {
-            tracing::error!(app.name = %app.name, release.version = %version, ?err, "changed processes could not be routed; the next resync does it");
+        match self.reroute_from(&app.id).await {
+            Ok(before) => before.into_iter().filter(|(of, _)| *of == version).map(|(_, drained)| drained).collect(),
+            Err(err) => {
+                tracing::error!(app.name = %app.name, release.version = %version, ?err, "changed processes could not be routed; the next resync does it");
+                self.inner.routing.drains(&app.id, version)
+            }
         }
-        before
     }
 
     pub(super) async fn wait_all(&self, drains: Vec<Drained>, deadline: Duration) {

@@ -1,5 +1,7 @@
 //! The end of processes: no new requests, the last answer, SIGTERM, grace, SIGKILL; their last words are kept.
 
+use std::collections::HashSet;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -10,17 +12,31 @@ use crate::engine::ContainerSummary;
 use crate::error::Result;
 use crate::logs::{LogLine, Source};
 use crate::model::limits::ARCHIVED_LINES;
-use crate::model::{ContainerId, Stage, Version};
+use crate::model::{AppId, ContainerId, Stage, Version};
 use crate::route::Drained;
 use crate::store::{App, DeployId, Process};
 
+/// A task of this run ends a release.
+pub(super) struct Retiring {
+    deployer: Deployer,
+    app: AppId,
+    version: Version,
+}
+
+impl Drop for Retiring {
+    fn drop(&mut self) {
+        self.deployer.retiring().remove(&(self.app.clone(), self.version));
+    }
+}
+
 impl Deployer {
     /// Drains and retires the release that was replaced, and starts what the new one runs besides; the deploy is done when that is.
-    pub(super) fn retire_in_background(&self, app: App, previous: Option<Version>, deploy: DeployId) {
+    pub(super) fn retire_in_background(&self, app: App, previous: Option<Version>, deploy: DeployId, retiring: Option<Retiring>) {
         let deployer = self.clone();
         self.inner.background.spawn(async move {
+            let _retiring = retiring;
             if let Err(err) = Box::pin(deployer.retire(&app, previous, deploy)).await {
-                tracing::error!(app.name = %app.name, ?err, "an old release could not be retired; the next start does it");
+                tracing::error!(app.name = %app.name, ?err, "an old release could not be retired; the next resync does it");
             }
         });
     }
@@ -43,7 +59,10 @@ impl Deployer {
         }
         if let Some(version) = previous {
             crate::failpoint!("draining::drained");
-            self.retire_release(app, version).await?;
+            // Without an engine it is left draining, for the resync; the deploy itself is over.
+            if let Err(err) = self.retire_release(app, version).await {
+                tracing::warn!(app.name = %app.name, release.version = %version, ?err, "an old release is not retired yet");
+            }
         }
         crate::failpoint!("retire::noted");
         self.rooms().store.finish(deploy).await?;
@@ -60,6 +79,20 @@ impl Deployer {
         join_all(containers.into_iter().map(end).collect::<Vec<_>>()).await;
         crate::failpoint!("retire::removed");
         self.rooms().store.retire(app.id.clone(), version).await
+    }
+
+    /// Notes that a task of this run ends a release, until what this returns is dropped; `None` when another one does.
+    pub(super) fn begin_retiring(&self, app: &AppId, version: Version) -> Option<Retiring> {
+        let is_new = self.retiring().insert((app.clone(), version));
+        is_new.then(|| Retiring { deployer: self.clone(), app: app.clone(), version })
+    }
+
+    pub(super) fn is_retiring(&self, app: &AppId, version: Version) -> bool {
+        self.retiring().contains(&(app.clone(), version))
+    }
+
+    fn retiring(&self) -> MutexGuard<'_, HashSet<(AppId, Version)>> {
+        self.inner.retiring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends processes that a change of a live release left behind, after what they had to answer is answered.

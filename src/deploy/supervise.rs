@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
 use super::Deployer;
 use super::crashes::Death;
 use super::ready::NotReady;
@@ -44,6 +47,24 @@ impl Deployer {
             }
         });
         Ok(())
+    }
+
+    /// Looks once at processes that serve from now on: a death before that was an event that nobody minded.
+    ///
+    /// Boxed: what dies is looked after, which may start others, which are looked at.
+    pub(super) fn notice_deaths<'a>(&'a self, processes: &'a [Process]) -> BoxFuture<'a, ()> {
+        async move {
+            for container in processes.iter().filter_map(|process| process.container.as_ref()) {
+                let Ok(Some(state)) = self.rooms().engine.inspect(container).await else { continue };
+                if !state.running
+                    && !state.restarting
+                    && let Err(err) = self.process_died(container, state.exit_code, state.oom).await
+                {
+                    tracing::warn!(container.id = %container.short(), ?err, "a death could not be noted; the next resync looks again");
+                }
+            }
+        }
+        .boxed()
     }
 
     /// Routes to a process that came back once it answers.

@@ -9,13 +9,15 @@ use crate::command::Released;
 use crate::error::{Error, Result};
 use crate::model::{AppId, ReleaseKind, Stage, Version};
 use crate::route::Traffic;
-use crate::store::GoLive;
+use crate::store::{App, GoLive, Process};
 
 impl Deployer {
     /// Makes a proven release the one that serves; from its commit on, everything that fails is repaired at start-up.
     ///
     /// `branch` becomes the deploy branch of an app that has none. An error means that the old release still serves.
     pub(super) async fn switch(&self, mut proven: Proven, branch: Option<&str>, begun: Instant, talk: &Talk) -> Result<Released> {
+        // Before it drains: a resync would end at once what nobody looks after.
+        let retiring = proven.beside.and_then(|version| self.begin_retiring(&proven.recipe.app.id, version));
         let previous = match self.commit(&mut proven, branch).await {
             Ok(previous) => previous,
             Err(err) => {
@@ -33,6 +35,7 @@ impl Deployer {
         crate::failpoint!("live::routed");
         self.leave_behind(&way);
         self.keep_running(app, &processes).await;
+        self.notice_deaths(&processes).await;
         crate::failpoint!("live::kept_up");
         let pointed = match recipe.kind {
             ReleaseKind::Upload | ReleaseKind::Image | ReleaseKind::Rollback => self.point_refs(app, &release).await,
@@ -57,7 +60,7 @@ impl Deployer {
         talk.stage(Stage::Live);
         self.note(&app.id, "release", &format!("{version} is live: {} by {}", recipe.description, recipe.by)).await;
         tracing::info!(app.name = %app.name, release.version = %version, by = %recipe.by, "released");
-        self.retire_in_background(app.clone(), previous, recipe.deploy);
+        self.retire_in_background(app.clone(), previous, recipe.deploy, retiring);
         let container = processes.into_iter().find_map(|process| process.container);
         Ok(Released { app: recipe.app.name, version, url, container })
     }
@@ -69,19 +72,25 @@ impl Deployer {
         (served > 0).then(|| format!("{served} requests served meanwhile, {failed} failed"))
     }
 
-    /// Makes the switch durable, if what was proven still runs: git and a slow client may have taken their time.
-    async fn commit(&self, proven: &mut Proven, branch: Option<&str>) -> Result<Option<Version>> {
-        let rooms = self.rooms();
-        let (app, version) = (&proven.recipe.app, proven.release.version);
-        for process in &proven.processes {
+    /// Errors: one of the processes has died since it was proven.
+    pub(super) async fn still_run(&self, app: &App, processes: &[Process]) -> Result<()> {
+        for process in processes {
             let state = match &process.container {
-                Some(container) => rooms.engine.inspect(container).await?,
+                Some(container) => self.rooms().engine.inspect(container).await?,
                 None => None,
             };
             if !state.is_some_and(|state| state.running) {
                 return Err(Error::failed(format!("{} died before the switch", process.name())).hint(format!("ssh mini logs {}", app.name)));
             }
         }
+        Ok(())
+    }
+
+    /// Makes the switch durable, if what was proven still runs: git and a slow client may have taken their time.
+    async fn commit(&self, proven: &mut Proven, branch: Option<&str>) -> Result<Option<Version>> {
+        let rooms = self.rooms();
+        let (app, version) = (&proven.recipe.app, proven.release.version);
+        self.still_run(app, &proven.processes).await?;
         crate::failpoint!("stored::before");
         rooms.store.advance(proven.recipe.deploy, Stage::Stored).await?;
         crate::failpoint!("stored::committed");

@@ -50,10 +50,16 @@ impl Deployer {
             way.beside = None;
             let meanwhile = if app.answers_requests() { ": requests wait meanwhile" } else { "" };
             talk.detail(format!("it has storage that two must not write{meanwhile}"));
-            drop(self.rooms().routes.hold(&app.id));
-            self.wait_drained(app, live, WAY_DRAIN).await;
         }
         self.expect_ends(&ending);
+        // Marked, and not only held: whatever is routed meanwhile leaves them out.
+        for container in ending.iter().filter(|row| row.kind.is_web()).filter_map(|row| row.container.as_ref()) {
+            self.inner.routing.fell(container);
+        }
+        if ending.iter().any(|row| row.kind.is_web()) {
+            let drains = self.reroute_and_drain(app, live).await;
+            self.wait_all(drains, WAY_DRAIN).await;
+        }
         way.ended.clone_from(&ending);
         self.stop_all(&ending).await
     }

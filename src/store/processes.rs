@@ -222,6 +222,11 @@ pub(super) fn adopt_from_older(conn: &Connection) -> Result<()> {
         ),
         [],
     )?;
+    // It knows no stopped apps: what it made live runs.
+    conn.execute(
+        &format!("UPDATE apps SET is_stopped = 0 WHERE id IN (SELECT r.app FROM releases r WHERE r.state = 'live' AND {strange})"),
+        [],
+    )?;
     conn.execute(
         &format!(
             "INSERT INTO processes (app, version, kind, number, state, address, container_id) \

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 #[allow(dead_code)]
-mod floods;
 mod harness;
 
 mod api;
@@ -30,6 +29,7 @@ mod explanations;
 mod failures;
 #[cfg(feature = "failpoints")]
 mod faults;
+mod floods;
 mod greed;
 mod host;
 mod hostile;

@@ -237,7 +237,7 @@ fn config_saved_without_a_restart_waits_for_the_next_one() {
 
     let saved = mini.anna.ssh(mini.ssh, "config:set blog --no-restart LATER=1").ok().stderr;
 
-    assert!(saved.contains("the next release or `ps:restart` has it"), "{saved}");
+    assert!(saved.contains("the next push, config change or `ps:restart` of all has it"), "{saved}");
     assert!(!mini.get("blog", "/cgi-bin/env").body.contains("LATER=1"));
     assert_eq!(mini.releases("blog").len(), 1);
     mini.anna.ssh(mini.ssh, "ps:restart blog").ok();
