@@ -12,12 +12,14 @@ mod host_ports;
 mod images;
 mod keys;
 mod links;
+mod older;
 mod processes;
 mod registries;
 mod releases;
 mod schema;
 mod scopes;
 mod seal;
+mod settings;
 mod snapshot;
 mod storage;
 mod switch;
@@ -40,9 +42,10 @@ pub use apps::App;
 pub use config::ConfigValues;
 pub use deploys::{Deploy, NewDeploy};
 pub use keys::{Admission, Key, NewKey};
-pub use processes::{AppSetting, Process, ProcessChange, ProcessId};
+pub use processes::{Process, ProcessChange, ProcessId};
 pub use registries::Registry;
 pub use releases::{NewRelease, Release};
+pub use settings::AppSetting;
 pub use snapshot::Snapshot;
 pub use switch::GoLive;
 pub use tokens::{IssuedToken, NewToken};
@@ -74,7 +77,7 @@ impl Store {
     pub fn open(data_dir: &Path) -> Result<Store> {
         let connection = file::open(data_dir, schema::MIGRATIONS)?;
         let takeover = connection.unchecked_transaction()?;
-        processes::adopt_from_older(&takeover)?;
+        older::adopt_from_older(&takeover)?;
         takeover.commit()?;
         let sealer = Sealer::open(data_dir, &connection)?;
         let instance = schema::meta(&connection, "instance")?.ok_or_else(|| {

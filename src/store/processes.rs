@@ -5,12 +5,12 @@ use std::net::Ipv4Addr;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::Store;
-use super::apps::gone;
 use super::column::Address;
+use super::older::show_to_older;
 use super::releases::{is_already, release};
-use super::storage::{doom, mount, unmount};
+use super::settings::{AppSetting, set_all};
 use crate::error::{Error, Result};
-use crate::model::{AppId, ContainerId, Formation, ProcessState, ProcessType, ReleaseState, Storage, StorageName, Version};
+use crate::model::{AppId, ContainerId, ProcessState, ProcessType, ReleaseState, Version};
 
 const COLUMNS: &str = "id, app, version, kind, number, state, address, container_id";
 
@@ -42,27 +42,6 @@ pub struct ProcessChange {
     pub leaving: Vec<ProcessId>,
     /// What becomes true of the app with it.
     pub settings: Vec<AppSetting>,
-}
-
-/// What a change of processes makes true of their app.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AppSetting {
-    Quantity(ProcessType, u32),
-    Stopped(bool),
-    /// `None`: no limit.
-    MemoryBytes(Option<u64>),
-    /// Thousandths of a processor; `None`: no limit.
-    CpuMillis(Option<u32>),
-    Mounted(Storage),
-    Unmounted(StorageName),
-    /// The data of this volume is to be deleted.
-    Doomed(String),
-    /// Releases run beside each other for a moment although they share storage.
-    Overlaps(bool),
-    /// What is asked to see whether a release is ready; `None`: `/`, the empty text: nothing, it answers no requests.
-    HealthPath(Option<String>),
-    /// How long that is asked for; `None`: as the server is set.
-    HealthSeconds(Option<u32>),
 }
 
 // === impl Process ===
@@ -139,11 +118,6 @@ impl Store {
         .await
     }
 
-    /// Makes something true of an app that runs nothing which would have to change with it.
-    pub async fn set_app(&self, app: AppId, settings: Vec<AppSetting>) -> Result<()> {
-        self.write(move |conn, _| set_all(conn, &app, &settings)).await
-    }
-
     /// Returns the processes of an app, of all its releases, in the order of their rows.
     pub async fn processes(&self, app: AppId) -> Result<Vec<Process>> {
         self.processes_where("app = ?1 ORDER BY id", [app]).await
@@ -162,15 +136,6 @@ impl Store {
     /// Returns the processes that have a container of this id: one, or none.
     pub async fn process_with(&self, container: ContainerId) -> Result<Option<Process>> {
         Ok(self.processes_where("container_id = ?1", [container]).await?.pop())
-    }
-
-    /// Returns how many processes of each type somebody asked for.
-    pub async fn formation(&self, app: AppId) -> Result<Formation> {
-        self.read(move |conn, _| {
-            let mut query = conn.prepare_cached("SELECT kind, quantity FROM formation WHERE app = ?1")?;
-            Ok(query.query_map([app], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?)
-        })
-        .await
     }
 
     async fn change_process(
@@ -207,78 +172,6 @@ pub(super) fn serve_all(conn: &Connection, app: &AppId, version: Version) -> Res
 /// Forgets the processes of a release that is over.
 pub(super) fn forget_all(conn: &Connection, app: &AppId, version: Version) -> Result<()> {
     conn.execute("DELETE FROM processes WHERE app = ?1 AND version = ?2", params![app, version])?;
-    Ok(())
-}
-
-/// Takes over what the mini of before did to this file: it knows one process a release, and writes that into `releases`.
-pub(super) fn adopt_from_older(conn: &Connection) -> Result<()> {
-    const SEEN: &str = "SELECT 1 FROM processes p WHERE p.app = r.app AND p.version = r.version AND p.address IS r.address \
-                        AND p.container_id IS r.container_id";
-    let strange = format!("r.state IN ('starting', 'live', 'draining') AND r.address IS NOT NULL AND NOT EXISTS ({SEEN})");
-    conn.execute(
-        &format!(
-            "DELETE FROM processes WHERE kind = 'web' AND number = 1 AND EXISTS \
-             (SELECT 1 FROM releases r WHERE r.app = processes.app AND r.version = processes.version AND {strange})"
-        ),
-        [],
-    )?;
-    // It knows no stopped apps: what it made live runs.
-    conn.execute(
-        &format!("UPDATE apps SET is_stopped = 0 WHERE id IN (SELECT r.app FROM releases r WHERE r.state = 'live' AND {strange})"),
-        [],
-    )?;
-    conn.execute(
-        &format!(
-            "INSERT INTO processes (app, version, kind, number, state, address, container_id) \
-             SELECT r.app, r.version, 'web', 1, CASE r.state WHEN 'starting' THEN 'starting' ELSE 'serving' END, r.address, r.container_id \
-             FROM releases r WHERE {strange}"
-        ),
-        [],
-    )?;
-    conn.execute(
-        "DELETE FROM processes WHERE EXISTS (SELECT 1 FROM releases r WHERE r.app = processes.app AND r.version = processes.version \
-         AND r.state IN ('retired', 'failed'))",
-        [],
-    )?;
-    Ok(())
-}
-
-/// Keeps the first web process in the columns where the mini of before looks for it.
-fn show_to_older(conn: &Connection, app: &AppId, version: Version) -> Result<()> {
-    let first = "SELECT address, container_id FROM processes WHERE app = ?1 AND version = ?2 AND kind = 'web' \
-                 ORDER BY state = 'serving' DESC, number, id DESC LIMIT 1";
-    let place: Option<(Option<Address>, Option<ContainerId>)> =
-        conn.query_row(first, params![app, version], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let (address, container) = place.unwrap_or_default();
-    let change = "UPDATE releases SET address = ?3, container_id = ?4 WHERE app = ?1 AND version = ?2";
-    conn.execute(change, params![app, version, address, container])?;
-    Ok(())
-}
-
-fn set_all(conn: &Connection, app: &AppId, settings: &[AppSetting]) -> Result<()> {
-    for setting in settings {
-        let changed = match setting {
-            AppSetting::Quantity(kind, quantity) => conn.execute(
-                "INSERT INTO formation (app, kind, quantity) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET quantity = excluded.quantity",
-                params![app, kind, quantity],
-            )?,
-            AppSetting::Stopped(is) => conn.execute("UPDATE apps SET is_stopped = ?2 WHERE id = ?1", params![app, is])?,
-            AppSetting::MemoryBytes(bytes) => {
-                let bytes = bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
-                conn.execute("UPDATE apps SET memory_bytes = ?2 WHERE id = ?1", params![app, bytes])?
-            }
-            AppSetting::CpuMillis(millis) => conn.execute("UPDATE apps SET cpu_millis = ?2 WHERE id = ?1", params![app, millis])?,
-            AppSetting::Mounted(storage) => mount(conn, app, storage)?,
-            AppSetting::Unmounted(name) => unmount(conn, app, name)?,
-            AppSetting::Doomed(volume) => doom(conn, volume)?,
-            AppSetting::Overlaps(is) => conn.execute("UPDATE apps SET overlaps = ?2 WHERE id = ?1", params![app, is])?,
-            AppSetting::HealthPath(path) => conn.execute("UPDATE apps SET health_path = ?2 WHERE id = ?1", params![app, path])?,
-            AppSetting::HealthSeconds(time) => conn.execute("UPDATE apps SET health_seconds = ?2 WHERE id = ?1", params![app, time])?,
-        };
-        if changed == 0 {
-            return Err(gone());
-        }
-    }
     Ok(())
 }
 

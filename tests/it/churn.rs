@@ -77,10 +77,11 @@ fn no_request_fails_over_deploys_rollbacks_scales_and_restarts() {
     let clients = [Client::start(mini.http, download), Client::start(mini.http, talk)];
     let (deploys, others) = (rounds(3, 50), rounds(1, 20));
 
-    let mut told = 0;
+    let (mut told, mut told_of_none) = (0, 0);
     let mut say = |words: &str| {
         let said = mini.anna.ssh(mini.ssh, words).ok();
-        told += said.stderr.matches(" requests served meanwhile, 0 failed").count();
+        told += said.stderr.matches(" requests served meanwhile, ").count();
+        told_of_none += said.stderr.matches(" requests served meanwhile, 0 failed").count();
     };
     for number in 0..deploys {
         repo.next(&format!("page {number}"));
@@ -110,7 +111,8 @@ fn no_request_fails_over_deploys_rollbacks_scales_and_restarts() {
         ],
     );
     assert_eq!(failed, Vec::<String>::new(), "of {served}");
-    assert_eq!(told, 4 * others, "each change tells what it cost");
+    // One that only ends processes may be too quick for a request to be served meanwhile.
+    assert!(told >= 3 * others && told == told_of_none, "{told_of_none} of {told} changes say that none failed");
     eventually("the old processes to be gone", || (mini.docker().containers().len() <= 3).then_some(()));
     mini.finish();
 }
