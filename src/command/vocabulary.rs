@@ -29,7 +29,7 @@ pub enum Command {
     /// Show an app
     #[command(name = "apps:info")]
     AppsInfo { app: AppName },
-    /// Set an app's options: deploy-branch, host-ports, overlap, health, health-path, health-timeout
+    /// Set an app's options: deploy-branch, host-ports, overlap, health…
     #[command(
         name = "apps:set",
         after_help = "deploy-branch=main|master  host-ports=5432,6379  overlap=on|off  health=http|none  health-path=/healthz  health-timeout=90"
@@ -228,7 +228,7 @@ pub enum Command {
         /// Which one, as v12
         version: Version,
     },
-    /// Show how an app is built and run: what was detected, its processes, its Dockerfile; builds nothing
+    /// Show how an app is built and run: its processes, its Dockerfile; builds nothing
     #[command(name = "explain")]
     Explain { app: AppName },
     /// List an app's builds and other deploys, under way and ended
@@ -362,7 +362,7 @@ pub enum Command {
         /// Its name or id
         token: String,
     },
-    /// Back up all but the images and what apps keep in storage: database, keys, repositories, logs, settings
+    /// Back up all but images and storage: database, keys, repositories, logs, settings
     #[command(name = "backup", after_help = "With the client: mini backup FILE, and --force to replace a file that is there.")]
     Backup {
         /// The server writes to its output alone, `-`; `mini backup FILE` writes FILE
