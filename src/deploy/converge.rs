@@ -69,7 +69,6 @@ impl Deployer {
         }
         let _turn = self.release_turn(app, &Talk::silent(), &Attempt::new()).await?;
         let Some((present, live)) = self.running_release(app).await? else { return Ok(()) };
-        self.stop_other_workers(&present, &live).await?;
         self.mend(present, live).await
     }
 

@@ -29,6 +29,8 @@ impl Deployer {
         let Proven { recipe, release, processes, beside, way, traffic, turn } = proven;
         let (app, version) = (&recipe.app, release.version);
         crate::failpoint!("live::committed");
+        // What an earlier release failed to start says nothing of this one.
+        self.inner.patience.note(&app.id, true);
         if let Err(err) = self.reroute(&app.id).await {
             tracing::error!(app.name = %app.name, release.version = %version, ?err, "what is live could not be routed; the next resync does it");
         }
