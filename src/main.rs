@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     };
     let code = match words.split_first() {
         Some((verb, rest)) if verb == "server" => mini::server::main(rest),
+        Some((verb, rest)) if verb == "proxy" => mini::server::proxy_main(rest),
         Some((verb, rest)) if verb == "firewall" => mini::firewall::main(rest),
         Some((verb, rest)) if verb == "restore" => mini::server::restore_main(rest),
         _ => mini::cli::run(&words),

@@ -263,8 +263,8 @@ impl Listen {
         self.0.first().map_or(0, SocketAddr::port)
     }
 
-    /// Parses `ADDR:PORT`, `:PORT`, `PORT` or `localhost:PORT`.
-    fn parse(name: &str, text: Option<&str>, default_port: u16) -> Result<Self> {
+    /// Parses `ADDR:PORT`, `:PORT`, `PORT` or `localhost:PORT`; `name` is the flag that said it. Errors are of kind `Setup`.
+    pub fn parse(name: &str, text: Option<&str>, default_port: u16) -> Result<Self> {
         let everywhere = |port| Listen(vec![(std::net::Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]);
         let Some(text) = text else { return Ok(everywhere(default_port)) };
         if let Some(port) = text.strip_prefix(':').or(Some(text)).and_then(|port| port.parse().ok()) {

@@ -7,9 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::zone::{Place, place};
-use super::{HostName, Lease, Release, Traffic, TrafficCounters, WaitingRoom};
+use super::{Edge, HostName, Lease, Release, Traffic, TrafficCounters, WaitingRoom};
 use crate::error::{Error, Result};
 use crate::model::{AppId, AppName, Version};
+
+/// What the table knows of a host.
+pub struct Found {
+    pub target: Target,
+    /// Its app's wishes; `None` where there is no app.
+    pub edge: Option<Arc<Edge>>,
+}
 
 /// What answers a host.
 #[derive(Clone)]
@@ -41,15 +48,20 @@ struct Shared {
     writing: Mutex<()>,
 }
 
-/// Apps by name.
-type Table = HashMap<String, Entry>;
+#[derive(Clone, Default)]
+struct Table {
+    apps: HashMap<AppId, Entry>,
+    names: HashMap<String, AppId>,
+    /// Domains of their owners' own.
+    domains: HashMap<String, AppId>,
+}
 
 #[derive(Clone)]
 struct Entry {
     app: AppName,
-    id: AppId,
     counters: Arc<TrafficCounters>,
     waiting_room: Arc<WaitingRoom>,
+    edge: Arc<Edge>,
     down: Option<Arc<str>>,
     is_held: bool,
     release: Option<Lease>,
@@ -74,26 +86,59 @@ impl Routes {
     /// Finds what answers `host`, taking a lease when that is a release.
     #[must_use]
     pub fn lookup(&self, host: &HostName) -> Target {
-        match place(host, self.shared.domain.as_deref()) {
-            Place::Bare => Target::Api,
-            Place::Elsewhere => Target::None,
-            Place::App(label) => self.shared.table.load().get(label).map_or(Target::None, Entry::target),
+        self.find(host).target
+    }
+
+    /// As [`Self::lookup`], with what its app wants of the proxy.
+    #[must_use]
+    pub fn find(&self, host: &HostName) -> Found {
+        let table = self.shared.table.load();
+        let entry = match place(host, self.shared.domain.as_deref()) {
+            Place::Bare => return Found { target: Target::Api, edge: None },
+            Place::Elsewhere => table.behind(host),
+            Place::App(label) => table.names.get(label).and_then(|id| table.apps.get(id)).or_else(|| table.behind(host)),
+        };
+        match entry {
+            Some(entry) => Found { target: entry.target(), edge: Some(Arc::clone(&entry.edge)) },
+            None => Found { target: Target::None, edge: None },
         }
     }
 
     /// Makes an app's hosts known; an id that is already there moves to the new name and keeps the rest.
     pub fn add_app(&self, app: AppName, id: AppId) {
         self.change(|table| {
-            let old = name_of(table, &id).and_then(|name| table.remove(&name));
-            let mut entry = old.unwrap_or_else(|| Entry::new(app.clone(), id));
+            let mut entry = table.take(&id).unwrap_or_else(|| Entry::new(app.clone()));
             entry.app = app.clone();
-            table.insert(app.into(), entry);
+            table.names.insert(app.into(), id.clone());
+            table.apps.insert(id, entry);
+        });
+    }
+
+    /// Makes these the domains that lead to an app besides its own name, in place of those of before; ports are ignored.
+    ///
+    /// A domain leads to one app: the last one that it was given to. Addresses lead to none.
+    pub fn set_domains(&self, id: &AppId, domains: &[HostName]) {
+        self.change(|table| {
+            table.domains.retain(|_, app| app != id);
+            let names = domains.iter().filter_map(HostName::name);
+            table.domains.extend(names.map(|name| (name.to_owned(), id.clone())));
+        });
+    }
+
+    /// Makes these an app's wishes; requests that are under way keep those of before.
+    pub fn set_edge(&self, id: &AppId, edge: Edge) {
+        self.change_entry(id, |entry| {
+            entry.edge = Arc::new(edge);
+            None
         });
     }
 
     /// Forgets an app and returns the release that it had.
     pub fn remove_app(&self, id: &AppId) -> Option<Lease> {
-        let entry = self.change(|table| name_of(table, id).and_then(|name| table.remove(&name)))?;
+        let entry = self.change(|table| {
+            table.domains.retain(|_, app| app != id);
+            table.take(id)
+        })?;
         entry.waiting_room.wake();
         retired(entry.release)
     }
@@ -137,27 +182,27 @@ impl Routes {
     /// Returns what the app's requests came to since it is in this table; zero for an unknown app.
     #[must_use]
     pub fn traffic(&self, id: &AppId) -> Traffic {
-        self.shared.table.load().values().find(|entry| entry.id == *id).map(|entry| entry.counters.read()).unwrap_or_default()
+        self.shared.table.load().apps.get(id).map(|entry| entry.counters.read()).unwrap_or_default()
     }
 
     /// Returns the version of the release that an app's requests go to, whether the app is down or not; `None` while it is held or unknown.
     #[must_use]
     pub fn version(&self, id: &AppId) -> Option<Version> {
         let table = self.shared.table.load();
-        table.values().find(|entry| entry.id == *id).and_then(|entry| entry.release.as_ref()).map(|release| release.version())
+        table.apps.get(id).and_then(|entry| entry.release.as_ref()).map(|release| release.version())
     }
 
     /// Returns where an app's release answers, whether the app is down or not; nothing while it is held or unknown.
     #[must_use]
     pub fn upstreams(&self, id: &AppId) -> Vec<SocketAddr> {
         let table = self.shared.table.load();
-        let release = table.values().find(|entry| entry.id == *id).and_then(|entry| entry.release.as_ref());
+        let release = table.apps.get(id).and_then(|entry| entry.release.as_ref());
         release.map(|release| release.upstreams().collect()).unwrap_or_default()
     }
 
     fn change_entry(&self, id: &AppId, with: impl FnOnce(&mut Entry) -> Option<Lease>) -> Option<Lease> {
         let changed = |entry: &mut Entry| (with(entry), Arc::clone(&entry.waiting_room));
-        let (lease, waiting_room) = self.change(|table| table.values_mut().find(|entry| entry.id == *id).map(changed))?;
+        let (lease, waiting_room) = self.change(|table| table.apps.get_mut(id).map(changed))?;
         // After the new table stands: who wakes looks there.
         waiting_room.wake();
         lease
@@ -172,11 +217,34 @@ impl Routes {
     }
 }
 
+// === impl Table ===
+
+impl Table {
+    /// Finds the app that a domain of its owner's leads to.
+    fn behind(&self, host: &HostName) -> Option<&Entry> {
+        self.domains.get(host.name()?).and_then(|id| self.apps.get(id))
+    }
+
+    /// Takes an app and its name out; its domains stay.
+    fn take(&mut self, id: &AppId) -> Option<Entry> {
+        self.names.retain(|_, app| app != id);
+        self.apps.remove(id)
+    }
+}
+
 // === impl Entry ===
 
 impl Entry {
-    fn new(app: AppName, id: AppId) -> Entry {
-        Entry { app, id, counters: Arc::default(), waiting_room: Arc::default(), down: None, is_held: false, release: None }
+    fn new(app: AppName) -> Entry {
+        Entry {
+            app,
+            counters: Arc::default(),
+            waiting_room: Arc::default(),
+            edge: Arc::default(),
+            down: None,
+            is_held: false,
+            release: None,
+        }
     }
 
     fn target(&self) -> Target {
@@ -189,10 +257,6 @@ impl Entry {
             }
         }
     }
-}
-
-fn name_of(table: &Table, id: &AppId) -> Option<String> {
-    table.iter().find(|(_, entry)| entry.id == *id).map(|(name, _)| name.clone())
 }
 
 fn retired(release: Option<Lease>) -> Option<Lease> {
@@ -350,6 +414,40 @@ mod tests {
 
         assert!(routes.switch(&AppId::random(), release).is_none());
         assert!(drained.is_drained());
+    }
+
+    #[test]
+    fn a_domain_leads_to_the_app_that_it_was_given_to_last() {
+        let (routes, id) = routes();
+        let shop = AppId::random();
+        routes.add_app("shop".parse().unwrap(), shop.clone());
+        let hosts = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<HostName>>();
+        let leads_to = |name: &str| match routes.lookup(&name.parse().unwrap()) {
+            Target::NoRelease { app, .. } => Some(app.to_string()),
+            _ => None,
+        };
+
+        routes.set_domains(&id, &hosts(&["example.org", "www.example.org"]));
+        routes.set_domains(&shop, &hosts(&["example.org"]));
+        assert_eq!(leads_to("example.org").as_deref(), Some("shop"));
+        assert_eq!(leads_to("WWW.example.org.:8080").as_deref(), Some("blog"));
+        assert_eq!(leads_to("a.example.org"), None);
+
+        routes.set_domains(&id, &[]);
+        routes.remove_app(&shop);
+        assert_eq!((leads_to("www.example.org"), leads_to("example.org")), (None, None));
+    }
+
+    #[test]
+    fn wishes_are_found_with_the_app() {
+        let (routes, id) = routes();
+        let edge = || routes.find(&"blog.localhost".parse().unwrap()).edge.unwrap();
+        assert_eq!(*edge(), Edge::default());
+
+        routes.set_edge(&id, Edge { max_body_bytes: Some(1), ..Edge::default() });
+
+        assert_eq!(edge().max_body_bytes, Some(1));
+        assert!(routes.find(&"localhost".parse().unwrap()).edge.is_none());
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod holder;
 mod listen;
 mod restore;
 mod setup;
+mod standalone;
 mod stop;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::ssh;
 use crate::ssh::SshServer;
 
 pub use restore::main as restore_main;
+pub use standalone::main as proxy_main;
 
 /// Runs the server: SSH, HTTP and a private socket, until SIGTERM or SIGINT
 #[derive(Parser)]

@@ -1,0 +1,137 @@
+//! `mini proxy`: the proxy alone, before addresses that a file names. For benchmarks, for tests of the proxy itself, and in front of what mini does not run.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use tokio_util::sync::CancellationToken;
+
+use super::listen::{Inherited, address_of};
+use super::setup::{say, start_logging};
+use super::stop;
+use crate::command::{Look, render_error};
+use crate::config::Listen;
+use crate::error::{Error, Result};
+use crate::model::{AppId, AppName, Version};
+use crate::proxy::Proxy;
+use crate::route::{HostName, Release, Routes};
+
+// Help texts are for a terminal: no backticks in them.
+#[allow(clippy::doc_markdown)]
+/// Runs the proxy alone, until SIGTERM or SIGINT
+#[derive(Parser)]
+#[command(name = "mini proxy", version, term_width = 80, after_help = AFTER)]
+struct Line {
+    /// Where it listens, as 127.0.0.1:8080 or :8080; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = ":80")]
+    http: String,
+    /// The routes
+    #[arg(long, value_name = "FILE")]
+    routes: PathBuf,
+}
+
+const AFTER: &str = "A line of the file is a host and an address, as in
+  blog.example.com 127.0.0.1:3000
+A host with several lines has several upstreams; # begins a comment. Requests
+are judged, forwarded and answered as apps' are; nothing else of mini runs.";
+
+/// The upstreams of each host, in the order of the file.
+type Table = BTreeMap<String, Vec<SocketAddr>>;
+
+/// Runs `mini proxy` and returns the exit code: 0, 2 for wrong flags, 78 for the address or the file.
+#[must_use]
+pub fn main(words: &[String]) -> u8 {
+    let line = match Line::try_parse_from(std::iter::once("mini proxy".to_owned()).chain(words.iter().cloned())) {
+        Ok(line) => line,
+        Err(err) => {
+            // Help goes to stdout with code 0, wrong flags to stderr with code 2.
+            let _ = err.print();
+            return u8::try_from(err.exit_code()).unwrap_or(2);
+        }
+    };
+    start_logging();
+    match run(&line) {
+        Ok(()) => 0,
+        Err(err) => {
+            let _ = write!(std::io::stderr(), "{}", render_error(&err, &Look::default()));
+            err.exit_code()
+        }
+    }
+}
+
+fn run(line: &Line) -> Result<()> {
+    let routes = routes_of(&read(&line.routes)?)?;
+    let listen = Listen::parse("http", Some(&line.http), 80)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|err| Error::setup("the runtime could not start").because(err))?;
+    runtime.block_on(serve(routes, &listen))
+}
+
+async fn serve(routes: Routes, listen: &Listen) -> Result<()> {
+    let mut signals = stop::Signals::listen()?;
+    let listener = Inherited::from_env().take_or_bind("http", listen)?;
+    say(&format!("http {}", address_of(&listener)?));
+    let shutdown = CancellationToken::new();
+    let mut serving = std::pin::pin!(Proxy::new(routes).serve(listener, shutdown.clone()));
+    tokio::select! {
+        () = &mut serving => return Ok(()),
+        _ = signals.next() => shutdown.cancel(),
+    }
+    tokio::select! {
+        () = serving => {}
+        _ = signals.next() => {}
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Table> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|err| Error::setup(format!("--routes {} cannot be read: {err}", path.display())).because(err))?;
+    parse(&text).map_err(|(number, why)| Error::setup(format!("--routes {}, line {number}: {why}", path.display())))
+}
+
+fn parse(text: &str) -> std::result::Result<Table, (usize, &'static str)> {
+    let mut table = Table::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (host, address) = match words[..] {
+            [] => continue,
+            [host, address] => (host.parse::<HostName>().ok(), address.parse()),
+            _ => return Err((index + 1, "a route is a host and an address")),
+        };
+        let name = host.as_ref().and_then(HostName::name).ok_or((index + 1, "this is not a name"))?;
+        let address = address.map_err(|_| (index + 1, "this is not an address such as 127.0.0.1:3000"))?;
+        table.entry(name.to_owned()).or_default().push(address);
+    }
+    Ok(table)
+}
+
+fn routes_of(table: &Table) -> Result<Routes> {
+    let routes = Routes::new(None)?;
+    for (number, (host, upstreams)) in table.iter().enumerate() {
+        let (id, name) = (AppId::random(), format!("route-{number}").parse::<AppName>()?);
+        routes.add_app(name.clone(), id.clone());
+        routes.set_domains(&id, &[host.parse()?]);
+        routes.switch(&id, Release::new(name, id.clone(), Version(1), upstreams.clone()).0);
+    }
+    Ok(routes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_read_and_nonsense_is_named_by_its_line() {
+        let table = parse("# mine\nA.example.com 127.0.0.1:1\n\na.example.com 127.0.0.1:2 # the second\nb.example.com [::1]:3\n").unwrap();
+        assert_eq!(table["a.example.com"], ["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()]);
+        assert_eq!(table.len(), 2);
+
+        for wrong in ["a.example.com", "a.example.com b.example.com:1", "127.0.0.1 127.0.0.1:1", "a 127.0.0.1:1 2", "a_b 127.0.0.1:1"] {
+            assert_eq!(parse(&format!("ok.example.com 127.0.0.1:1\n{wrong}")).unwrap_err().0, 2, "{wrong}");
+        }
+    }
+}
