@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::model::limits::FIRST_BYTE_TIMEOUT;
+use super::limits::FIRST_BYTE_TIMEOUT;
 
 /// The settings of one app at the edge; the default asks for nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
