@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AppName, CommitId, ContainerId, DeployId, Fingerprint, ImageId, RegistryHost, ReleaseKind, ReleaseState, Role, Stage, Stamp, Storage,
-    StorageName, Token, TokenId, Version,
+    AppName, CommitId, ContainerId, DeployId, Domain, Fingerprint, ImageId, RegistryHost, ReleaseKind, ReleaseState, Role, Stage, Stamp,
+    Storage, StorageName, Token, TokenId, Version,
 };
 
 /// The answer to a command that gives a value.
@@ -28,6 +28,7 @@ pub enum Answer {
     Tokens(Vec<TokenRow>),
     NewToken(NewToken),
     Registries(Vec<RegistryRow>),
+    Domains(Vec<DomainRow>),
     Storage(Vec<StorageRow>),
     WhoAmI(WhoAmI),
     Status(Box<ServerStatus>),
@@ -70,6 +71,9 @@ pub struct AppDetails {
     /// What shows that a release is ready: `GET /`; `none` for an app that answers no requests.
     #[serde(default)]
     pub health: String,
+    /// Where it answers besides its own name.
+    #[serde(default)]
+    pub domains: Vec<Domain>,
     /// As `NAME:/path`.
     #[serde(default)]
     pub storage: Vec<Storage>,
@@ -213,6 +217,14 @@ pub struct TokenRow {
     pub created_by: String,
     pub expires_at: Option<Stamp>,
     pub last_used_at: Option<Stamp>,
+}
+
+/// A domain at which an app answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainRow {
+    pub domain: Domain,
+    pub by: String,
+    pub added_at: Stamp,
 }
 
 /// Storage of an app.

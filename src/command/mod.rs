@@ -26,8 +26,8 @@ pub mod wire;
 mod words;
 
 pub use answer::{
-    Answer, AppDetails, AppRow, BuildRow, ConfigRow, Done, Entry, FormationRow, KeyRow, NewToken, Plan, ProcessRow, PruneRow, RegistryRow,
-    ReleaseDetails, ReleaseRow, ServerHello, ServerStatus, StorageRow, TokenRow, VersionInfo, WhoAmI,
+    Answer, AppDetails, AppRow, BuildRow, ConfigRow, DomainRow, Done, Entry, FormationRow, KeyRow, NewToken, Plan, ProcessRow, PruneRow,
+    RegistryRow, ReleaseDetails, ReleaseRow, ServerHello, ServerStatus, StorageRow, TokenRow, VersionInfo, WhoAmI,
 };
 pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};
 pub use assignment::Assignment;

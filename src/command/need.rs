@@ -31,6 +31,7 @@ impl Command {
             Command::AppsInfo { app }
             | Command::Ps { app }
             | Command::Limits { app }
+            | Command::Domains { app }
             | Command::Storage { app }
             | Command::Logs { app, .. }
             | Command::Builds { app, .. }
@@ -47,6 +48,8 @@ impl Command {
             | Command::PsStop { app }
             | Command::PsStart { app }
             | Command::LimitsSet { app, .. }
+            | Command::DomainsAdd { app, .. }
+            | Command::DomainsRemove { app, .. }
             | Command::StorageAdd { app, .. }
             | Command::StorageRemove { app, .. }
             | Command::Config { app, .. }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::answer::{Answer, AppDetails, Done, NewToken, RegistryRow, ServerStatus, StorageRow, WhoAmI};
+use super::answer::{Answer, AppDetails, DomainRow, Done, NewToken, RegistryRow, ServerStatus, StorageRow, WhoAmI};
 use super::call::Event;
 use super::history;
 use super::look::Look;
@@ -74,6 +74,7 @@ fn json_of(answer: &Answer) -> String {
         Answer::Tokens(rows) => line_of_json(rows),
         Answer::NewToken(token) => line_of_json(token),
         Answer::Registries(rows) => line_of_json(rows),
+        Answer::Domains(rows) => line_of_json(rows),
         Answer::Storage(rows) => line_of_json(rows),
         Answer::WhoAmI(who) => line_of_json(who),
         Answer::Status(status) => line_of_json(status),
@@ -172,6 +173,7 @@ fn text_of(answer: &Answer, look: &Look) -> String {
         Answer::NewToken(token) => new_token(token),
         Answer::Registries(rows) if rows.is_empty() => "no logins: registry:login HOST USERNAME - makes one\n".into(),
         Answer::Registries(rows) => registries(rows, look),
+        Answer::Domains(rows) => domains(rows, look),
         Answer::Storage(rows) => storage(rows, look),
         Answer::WhoAmI(who) => who_am_i(who),
         Answer::Status(status) => server_status(status, look),
@@ -190,6 +192,14 @@ fn registries(rows: &[RegistryRow], look: &Look) -> String {
     table(look, &["REGISTRY", "USERNAME", "BY", "ADDED"], rows.iter().map(row))
 }
 
+fn domains(rows: &[DomainRow], look: &Look) -> String {
+    if rows.is_empty() {
+        return "no domains: domains:add APP DOMAIN gives it one\n".into();
+    }
+    let row = |row: &DomainRow| vec![row.domain.to_string(), row.by.clone(), ago(Some(row.added_at))];
+    table(look, &["DOMAIN", "BY", "ADDED"], rows.iter().map(row))
+}
+
 fn storage(rows: &[StorageRow], look: &Look) -> String {
     if rows.is_empty() {
         return "no storage: storage:add APP NAME:/path gives it some\n".into();
@@ -204,6 +214,7 @@ fn storage(rows: &[StorageRow], look: &Look) -> String {
 fn app_details(app: &AppDetails, look: &Look) -> String {
     let names =
         |apps: &[AppName]| if apps.is_empty() { "-".into() } else { apps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") };
+    let domains: Vec<String> = app.domains.iter().map(ToString::to_string).collect();
     let storage: Vec<String> = app.storage.iter().map(ToString::to_string).collect();
     let ports: Vec<String> = app.host_ports.iter().map(u16::to_string).collect();
     pairs(
@@ -212,6 +223,7 @@ fn app_details(app: &AppDetails, look: &Look) -> String {
             ("app", app.name.to_string()),
             ("state", app.state.clone()),
             ("url", app.url.clone()),
+            ("domains", if app.domains.is_empty() { "none of its own".into() } else { domains.join(", ") }),
             ("git", app.git.clone()),
             ("release", or_dash(app.release)),
             ("commit", or_dash(app.commit.as_ref())),

@@ -9,7 +9,8 @@ use super::plain_words::{one_line, only_the_input, only_the_output};
 use super::scaling::Scaling;
 use super::selection::{LogSource, Since};
 use crate::model::{
-    AppName, CommitId, ConfigName, DeployId, ImageRef, KeyName, Lifetime, ProcessName, RegistryHost, Role, Storage, StorageName, Version,
+    AppName, CommitId, ConfigName, DeployId, Domain, ImageRef, KeyName, Lifetime, ProcessName, RegistryHost, Role, Storage, StorageName,
+    Version,
 };
 
 /// A command of the server. No variant holds a path: files are opened by the client, every other door takes `-`.
@@ -96,6 +97,25 @@ pub enum Command {
         /// As memory=512m, cpus=0.5 or memory=none
         #[arg(required = true, value_name = "KEY=VALUE")]
         limits: Vec<Limit>,
+    },
+    /// List an app's domains
+    #[command(name = "domains")]
+    Domains { app: AppName },
+    /// Let an app answer at domains of your own
+    #[command(name = "domains:add", after_help = "Where a domain is kept, it has to point to this machine; what is printed says how.")]
+    DomainsAdd {
+        app: AppName,
+        /// A name such as www.example.com
+        #[arg(required = true, value_name = "DOMAIN")]
+        domains: Vec<Domain>,
+    },
+    /// End that an app answers at domains
+    #[command(name = "domains:remove")]
+    DomainsRemove {
+        app: AppName,
+        /// One that it has
+        #[arg(required = true, value_name = "DOMAIN")]
+        domains: Vec<Domain>,
     },
     /// List an app's storage: what it keeps over its releases
     #[command(name = "storage")]

@@ -24,6 +24,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("ps:rebuild", "rebuild"),
     ("config:show", "config"),
     ("builds:list", "builds"),
+    ("domains:list", "domains"),
+    ("domains:report", "domains"),
     ("keys:list", "keys"),
     ("tokens:list", "tokens"),
     ("tokens:add", "tokens:create"),

@@ -20,7 +20,7 @@ impl Deployer {
         crate::failpoint!("destroy::before");
         rooms.store.destroy_app(app.id.clone()).await?;
         crate::failpoint!("destroy::committed");
-        drop(rooms.routes.remove_app(&app.id));
+        self.unroute(&app.id).await;
         if let Err(err) = self.clear(&app.id).await {
             tracing::error!(app.name = %app.name, ?err, "something of a destroyed app is left; it is tried again");
         }

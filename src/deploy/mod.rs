@@ -14,6 +14,7 @@ mod converge;
 mod crashes;
 mod delivery;
 mod destroy;
+mod domains;
 mod environment;
 mod explain;
 mod fault;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Deployer;
 use crate::error::Result;
-use crate::model::{AppId, ContainerId, ProcessState, ProcessType, Version};
+use crate::model::{AppId, ContainerId, Domain, HostName, ProcessState, ProcessType, Version};
 use crate::route::{Drained, Release as Route};
 use crate::store::{App, Process, Release};
 
@@ -96,7 +96,7 @@ impl Deployer {
         let before = self.inner.routing.all_drains(app);
         let (store, routes) = (&self.rooms().store, &self.rooms().routes);
         let app = store.app(app.clone()).await?;
-        routes.add_app(app.name.clone(), app.id.clone());
+        self.publish_names(&app).await?;
         let Some(version) = app.current_version else { return Ok(before) };
         let release = store.release(app.id.clone(), version).await?;
         let rows = store.processes_of(app.id.clone(), version).await?;
@@ -119,6 +119,27 @@ impl Deployer {
         }
         routes.set_up(&app.id);
         Ok(before)
+    }
+
+    /// Publishes under which names an app answers, which no process of it changes: no deploy is waited for.
+    pub(super) async fn announce(&self, app: &AppId) -> Result<()> {
+        let _one_at_a_time = self.inner.routing.turn.lock().await;
+        let app = self.rooms().store.app(app.clone()).await?;
+        self.publish_names(&app).await
+    }
+
+    /// Takes a destroyed app out of the routes; whoever read its row before has published it by now.
+    pub(super) async fn unroute(&self, app: &AppId) {
+        let _one_at_a_time = self.inner.routing.turn.lock().await;
+        drop(self.rooms().routes.remove_app(app));
+    }
+
+    async fn publish_names(&self, app: &App) -> Result<()> {
+        let (store, routes) = (&self.rooms().store, &self.rooms().routes);
+        routes.add_app(app.name.clone(), app.id.clone());
+        let domains: Vec<HostName> = store.domains(app.id.clone()).await?.iter().map(Domain::host).collect();
+        routes.set_domains(&app.id, &domains);
+        Ok(())
     }
 
     /// Waits until what took requests of a release before now has answered them; the deadline leaves what is left to be cut.

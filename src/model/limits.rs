@@ -122,7 +122,9 @@ pub const FIREWALL_ANSWER: Duration = Duration::from_secs(3);
 /// Ports of the machine that one app may reach.
 pub const MAX_HOST_PORTS: usize = 32;
 
-// Config of one app.
+// One app.
+/// Domains of its owner's own.
+pub const MAX_DOMAINS: u32 = 50;
 pub const MAX_CONFIG_VALUE_BYTES: usize = 64 << 10;
 pub const MAX_CONFIG_VALUES: usize = 256;
 /// What a word may read from its input, such as a key or a value.

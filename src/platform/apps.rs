@@ -75,6 +75,7 @@ impl Platform {
                 Some("") => "none".to_owned(),
                 path => format!("GET {}", path.unwrap_or("/")),
             },
+            domains: self.rooms().store.domains(app.id.clone()).await?,
             storage: app.storage.clone(),
             links,
             linked_from,

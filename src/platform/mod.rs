@@ -6,6 +6,7 @@ mod builds;
 mod config;
 mod deploy;
 mod doctor;
+mod domains;
 mod explain;
 mod git;
 mod host_ports;
@@ -119,6 +120,9 @@ impl Platform {
             Command::PsStart { .. } => Ok(self.alter(&permit, Alteration::Start, cancelled)),
             Command::Limits { .. } => Ok(Self::limits(&permit)),
             Command::LimitsSet { limits, .. } => Ok(self.set_limits(&permit, limits, cancelled)),
+            Command::Domains { .. } => self.list_domains(&permit).await,
+            Command::DomainsAdd { domains, .. } => self.add_domains(&permit, domains).await,
+            Command::DomainsRemove { domains, .. } => self.remove_domains(&permit, domains).await,
             Command::Storage { .. } => self.list_storage(&permit).await,
             Command::StorageAdd { storage, .. } => Ok(self.alter(&permit, Alteration::Storage(Mounting::Add(storage)), cancelled)),
             Command::StorageRemove { name, delete, confirm, .. } => self.remove_storage(&permit, name, delete, confirm.as_ref(), cancelled),

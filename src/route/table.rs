@@ -1,6 +1,6 @@
 //! The routing table: read by every request without a lock, replaced as a whole by each change.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -118,10 +118,18 @@ impl Routes {
     ///
     /// A domain leads to one app: the last one that it was given to. Addresses lead to none.
     pub fn set_domains(&self, id: &AppId, domains: &[HostName]) {
+        let names: HashSet<&str> = domains.iter().filter_map(HostName::name).collect();
+        let has = |table: &Table| {
+            let of_app = table.domains.values().filter(|app| *app == id).count();
+            of_app == names.len() && names.iter().all(|name| table.domains.get(*name) == Some(id))
+        };
+        // Each resync says it again.
+        if has(&self.shared.table.load()) {
+            return;
+        }
         self.change(|table| {
             table.domains.retain(|_, app| app != id);
-            let names = domains.iter().filter_map(HostName::name);
-            table.domains.extend(names.map(|name| (name.to_owned(), id.clone())));
+            table.domains.extend(names.iter().map(|name| ((*name).to_owned(), id.clone())));
         });
     }
 

@@ -133,6 +133,7 @@ fn on_the_same_machine_the_restored_server_takes_over_and_goes_on() {
     let repo = Repo::hello();
     lost.anna.push(repo.path(), lost.ssh, "blog", &["main"]).ok();
     let page = lost.get("blog", "/").body;
+    lost.anna.ssh(lost.ssh, "domains:add blog example.org").ok();
     let backup = back_up(&lost, "mini.backup");
     // Live when the machine's disk dies, and not in the backup.
     repo.next("later");
@@ -143,7 +144,7 @@ fn on_the_same_machine_the_restored_server_takes_over_and_goes_on() {
 
     eventually("the app to be back as it was", || (mini.get("blog", "/").body == page).then_some(()));
     eventually("what the backup does not know to be gone", || (mini.docker().containers().len() == 1).then_some(()));
-    assert_eq!(mini.releases("blog").len(), 1);
+    assert_eq!((mini.releases("blog").len(), mini.get_host("example.org", "/").body), (1, page));
     lost.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
     assert_eq!(mini.get("blog", "/").status, 200);
     mini.finish();

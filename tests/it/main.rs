@@ -21,6 +21,7 @@ mod cuts;
 mod damage;
 mod deaths;
 mod disk_full;
+mod domains;
 mod doors;
 mod durability;
 mod engine_restarts;

@@ -24,6 +24,10 @@ const TABLE: &[(&str, i32)] = &[
     ("limits APP", 0),
     ("limits:set APP memory=64m cpus=0.5", 0),
     ("storage APP", 0),
+    ("domains APP", 0),
+    ("domains:add APP www.APP.example.com", 0),
+    ("domains:report APP", 0),
+    ("domains -a APP", 0),
     ("releases APP", 0),
     ("releases APP -n 1", 0),
     ("logs APP -n 1", 0),
@@ -112,6 +116,15 @@ const TABLE: &[(&str, i32)] = &[
     ("apps:link APP APP", 2),
     ("apps:link APP missing", 3),
     ("apps:unlink APP APP-other", 3),
+    ("domains:add APP www.APP.example.com", 0),
+    ("domains:add APP", 2),
+    ("domains:add APP example", 2),
+    ("domains:add APP APP.localhost", 2),
+    ("domains:add APP-other www.APP.example.com", 5),
+    ("domains:remove APP-other www.APP.example.com", 3),
+    ("domains:remove APP www.APP.example.com", 0),
+    ("domains APP", 0),
+    ("domains missing", 3),
     ("storage:add APP data", 2),
     ("storage:add APP data:/proc/x", 2),
     ("storage:remove APP data --delete", 2),
@@ -231,7 +244,8 @@ fn is_attached(words: &str) -> bool {
 
 fn changes(words: &str) -> bool {
     let verbs = [
-        ":set", " set", ":unset", "rollback", "rebuild", "create", "destroy", "run", "enter", "exec", "scale", "restart", ":start", ":stop",
+        ":set", " set", ":unset", "rollback", "rebuild", "create", "destroy", ":add", ":remove", "run", "enter", "exec", "scale",
+        "restart", ":start", ":stop",
     ];
     verbs.iter().any(|verb| words.contains(verb))
 }
