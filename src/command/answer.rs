@@ -74,6 +74,9 @@ pub struct AppDetails {
     /// Where it answers besides its own name.
     #[serde(default)]
     pub domains: Vec<Domain>,
+    /// What the proxy does for it besides forwarding, as it was set.
+    #[serde(default)]
+    pub edge: Vec<Entry>,
     /// As `NAME:/path`.
     #[serde(default)]
     pub storage: Vec<Storage>,

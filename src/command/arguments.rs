@@ -207,6 +207,7 @@ pub(super) const LINES: &[&str] = &[
     "apps:create blog",
     "apps:info blog",
     "apps:set blog deploy-branch=main",
+    "apps:set blog basic-auth=anna:- deny=none",
     "apps:link blog db",
     "apps:unlink blog db",
     "apps:destroy blog --confirm blog",

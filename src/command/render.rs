@@ -215,6 +215,7 @@ fn app_details(app: &AppDetails, look: &Look) -> String {
     let names =
         |apps: &[AppName]| if apps.is_empty() { "-".into() } else { apps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") };
     let domains: Vec<String> = app.domains.iter().map(ToString::to_string).collect();
+    let edge: Vec<String> = app.edge.iter().map(|entry| format!("{}={}", entry.name, entry.value)).collect();
     let storage: Vec<String> = app.storage.iter().map(ToString::to_string).collect();
     let ports: Vec<String> = app.host_ports.iter().map(u16::to_string).collect();
     pairs(
@@ -224,6 +225,7 @@ fn app_details(app: &AppDetails, look: &Look) -> String {
             ("state", app.state.clone()),
             ("url", app.url.clone()),
             ("domains", if app.domains.is_empty() { "none of its own".into() } else { domains.join(", ") }),
+            ("proxy", if app.edge.is_empty() { "forwards and nothing else".into() } else { edge.join(" ") }),
             ("git", app.git.clone()),
             ("release", or_dash(app.release)),
             ("commit", or_dash(app.commit.as_ref())),

@@ -13,6 +13,15 @@ use crate::model::{
     Version,
 };
 
+const APP_OPTIONS: &str = "Of the app:
+  deploy-branch=main|master    host-ports=5432,6379    overlap=on|off
+  health=http|none    health-path=/healthz    health-timeout=90
+Of the proxy before it, at once and without a release:
+  https=redirect|off    hsts=31536000|off    www=add|remove|off
+  basic-auth=USER:- with the password in the input, or basic-auth=off
+  allow=10.0.0.0/8,203.0.113.9|any    deny=203.0.113.0/24|none
+  body-limit=10MiB|off    first-byte=30|off    protocol=http1|h2c";
+
 /// A command of the server. No variant holds a path: files are opened by the client, every other door takes `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -30,11 +39,8 @@ pub enum Command {
     /// Show an app
     #[command(name = "apps:info")]
     AppsInfo { app: AppName },
-    /// Set an app's options: deploy-branch, host-ports, overlap, health…
-    #[command(
-        name = "apps:set",
-        after_help = "deploy-branch=main|master  host-ports=5432,6379  overlap=on|off  health=http|none  health-path=/healthz  health-timeout=90"
-    )]
+    /// Set an app's options: deploy-branch, health, https, basic-auth, allow…
+    #[command(name = "apps:set", after_help = APP_OPTIONS)]
     AppsSet {
         app: AppName,
         /// What to set, as KEY=VALUE
@@ -417,7 +423,7 @@ pub enum Command {
 
 impl Command {
     /// The words that may read an input; whether a command does is for [`Command::reads_input`] to say.
-    const READERS: &[&str] = &["config:set", "deploy", "enter", "keys:add", "registry:login", "run"];
+    const READERS: &[&str] = &["apps:set", "config:set", "deploy", "enter", "keys:add", "registry:login", "run"];
 
     /// Tells whether commands of this word may read an input, whatever their arguments are.
     #[must_use]
@@ -437,6 +443,7 @@ impl Command {
         match self {
             Command::KeysAdd { .. } | Command::RegistryLogin { .. } => true,
             Command::Deploy { image, .. } => image.is_none(),
+            Command::AppsSet { options, .. } => options.iter().any(|option| option.starts_with("basic-auth=") && option.ends_with(":-")),
             Command::ConfigSet { assignments, .. } => assignments.iter().any(Assignment::is_from_input),
             _ => self.takes_terminal(),
         }

@@ -1,5 +1,6 @@
 //! A size as people write it in settings: `500MiB`, `1GiB`, `0`.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -33,6 +34,14 @@ impl FromStr for Size {
     }
 }
 
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = [(GIB, "GiB"), (MIB, "MiB")].into_iter().find(|(unit, _)| self.0 > 0 && self.0.is_multiple_of(*unit));
+        let (unit, name) = unit.unwrap_or((KIB, "KiB"));
+        if self.0 == 0 { f.write_str("0") } else { write!(f, "{}{name}", self.0 / unit) }
+    }
+}
+
 impl TryFrom<String> for Size {
     type Error = Error;
 
@@ -44,6 +53,13 @@ impl TryFrom<String> for Size {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_is_written_in_its_largest_whole_unit() {
+        for text in ["0", "8KiB", "1025KiB", "500MiB", "1GiB", "1024GiB"] {
+            assert_eq!(text.parse::<Size>().unwrap().to_string(), text);
+        }
+    }
 
     #[test]
     fn a_size_needs_a_unit_unless_it_is_nothing() {

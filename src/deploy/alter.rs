@@ -257,6 +257,7 @@ fn with_setting(mut app: App, setting: &AppSetting) -> App {
         AppSetting::Overlaps(is) => app.overlaps = *is,
         AppSetting::HealthPath(path) => app.health_path.clone_from(path),
         AppSetting::HealthSeconds(seconds) => app.health_seconds = *seconds,
+        AppSetting::Edge(change) => app.edge.change(change.clone()),
         AppSetting::Quantity(..) | AppSetting::Stopped(_) | AppSetting::Doomed(_) => {}
     }
     app

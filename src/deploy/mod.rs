@@ -70,7 +70,7 @@ use crate::error::{Error, Result};
 use crate::git::Git;
 use crate::logs::{LogLine, Logs, Source};
 use crate::model::limits::UPLOADS_AT_ONCE;
-use crate::model::{AppId, Stamp, Version};
+use crate::model::{AppId, EdgeChange, Stamp, Version};
 use crate::route::Routes;
 use crate::store::{App, AppSetting, Store};
 
@@ -221,6 +221,12 @@ impl Deployer {
         let _turn = self.inner.turns.release(app).await;
         self.rooms().store.set_app(app.clone(), settings).await?;
         self.reroute(app).await
+    }
+
+    /// Changes what the proxy does for an app besides forwarding: at once, whatever of it is being deployed.
+    pub async fn set_edge(&self, app: &AppId, changes: Vec<EdgeChange>) -> Result<()> {
+        self.rooms().store.set_app(app.clone(), changes.into_iter().map(AppSetting::Edge).collect()).await?;
+        self.announce(app).await
     }
 
     /// Appends a line of mini's own to an app's log. A full disk must not stop a deploy: it is told once, by `logs`.

@@ -96,7 +96,7 @@ impl Deployer {
         let before = self.inner.routing.all_drains(app);
         let (store, routes) = (&self.rooms().store, &self.rooms().routes);
         let app = store.app(app.clone()).await?;
-        self.publish_names(&app).await?;
+        self.publish_front(&app).await?;
         let Some(version) = app.current_version else { return Ok(before) };
         let release = store.release(app.id.clone(), version).await?;
         let rows = store.processes_of(app.id.clone(), version).await?;
@@ -121,11 +121,11 @@ impl Deployer {
         Ok(before)
     }
 
-    /// Publishes under which names an app answers, which no process of it changes: no deploy is waited for.
+    /// Publishes under which names an app answers and what the proxy does for it besides: no process changes, so no deploy is waited for.
     pub(super) async fn announce(&self, app: &AppId) -> Result<()> {
         let _one_at_a_time = self.inner.routing.turn.lock().await;
         let app = self.rooms().store.app(app.clone()).await?;
-        self.publish_names(&app).await
+        self.publish_front(&app).await
     }
 
     /// Takes a destroyed app out of the routes; whoever read its row before has published it by now.
@@ -134,11 +134,12 @@ impl Deployer {
         drop(self.rooms().routes.remove_app(app));
     }
 
-    async fn publish_names(&self, app: &App) -> Result<()> {
+    async fn publish_front(&self, app: &App) -> Result<()> {
         let (store, routes) = (&self.rooms().store, &self.rooms().routes);
         routes.add_app(app.name.clone(), app.id.clone());
         let domains: Vec<HostName> = store.domains(app.id.clone()).await?.iter().map(Domain::host).collect();
         routes.set_domains(&app.id, &domains);
+        routes.set_edge(&app.id, &app.edge);
         Ok(())
     }
 

@@ -125,6 +125,9 @@ pub const MAX_HOST_PORTS: usize = 32;
 // One app.
 /// Domains of its owner's own.
 pub const MAX_DOMAINS: u32 = 50;
+/// Ranges of addresses in one list, and users of basic authentication.
+pub const MAX_RANGES: usize = 200;
+pub const MAX_USERS: usize = 50;
 pub const MAX_CONFIG_VALUE_BYTES: usize = 64 << 10;
 pub const MAX_CONFIG_VALUES: usize = 256;
 /// What a word may read from its input, such as a key or a value.

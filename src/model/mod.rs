@@ -3,8 +3,10 @@
 #[macro_use]
 mod text;
 
+mod address_range;
 mod bridge;
 mod caller;
+mod credential;
 mod deploy;
 mod domain;
 mod edge;
@@ -26,11 +28,13 @@ mod stamp;
 mod storage;
 mod token;
 
+pub use address_range::AddressRange;
 pub use bridge::BridgePrefix;
 pub use caller::{Caller, Origin, Role, Scope};
+pub use credential::Credential;
 pub use deploy::DeployId;
 pub use domain::Domain;
-pub use edge::{AddressRange, Credential, Edge, Protocol, Www};
+pub use edge::{Edge, EdgeChange, Protocol, Www};
 pub use formation::{Formation, ProcessTable};
 pub use host::HostName;
 pub use ids::{AppId, CommitId, ContainerId, ImageId, InstanceId, TokenId};

@@ -1,9 +1,10 @@
 //! Verbs about apps as a whole.
 
 use super::Platform;
+use super::edge_options::{self, EdgeOption};
 use super::options::{self, AppOption};
 use super::permit::{Permit, check_role};
-use crate::command::{Answer, AppDetails, AppRow, Done, Reply};
+use crate::command::{Answer, AppDetails, AppRow, Done, Input, Reply};
 use crate::deploy::friendly_name;
 use crate::error::{Error, Kind, Result};
 use crate::model::{AppId, AppName, Role};
@@ -76,6 +77,7 @@ impl Platform {
                 path => format!("GET {}", path.unwrap_or("/")),
             },
             domains: self.rooms().store.domains(app.id.clone()).await?,
+            edge: edge_options::shown(&app.edge),
             storage: app.storage.clone(),
             links,
             linked_from,
@@ -85,14 +87,15 @@ impl Platform {
         }))))
     }
 
-    pub(super) async fn set_app(&self, permit: &Permit, options: &[String]) -> Result<Reply> {
+    pub(super) async fn set_app(&self, permit: &Permit, options: &[String], input: Input) -> Result<Reply> {
         let app = permit.app();
-        let options = options.iter().map(|option| options::parse(option)).collect::<Result<Vec<_>>>()?;
+        let mut options = options.iter().map(|option| options::parse(option)).collect::<Result<Vec<_>>>()?;
         // All that may be refused comes before anything is done.
         if options.iter().any(|option| matches!(option, AppOption::HostPorts(_))) {
             check_role(permit.caller(), Role::Admin)?;
         }
-        let (mut messages, mut next, mut settings) = (Vec::new(), Vec::new(), Vec::new());
+        options::read_password(&mut options, input).await?;
+        let (mut messages, mut next, mut settings, mut changes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for option in options {
             match option {
                 AppOption::DeployBranch(branch) => {
@@ -108,7 +111,15 @@ impl Platform {
                     messages.push(options::in_words(&app.name, &setting));
                     settings.push(setting);
                 }
+                AppOption::Edge(EdgeOption::Change(change)) => {
+                    messages.push(edge_options::in_words(&app.name, &change));
+                    changes.push(change);
+                }
+                AppOption::Edge(EdgeOption::User(_)) => unreachable!("each user got a password"),
             }
+        }
+        if !changes.is_empty() {
+            self.deployer.set_edge(&app.id, changes).await?;
         }
         if !settings.is_empty() {
             self.deployer.set_options(&app.id, settings).await?;

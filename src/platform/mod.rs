@@ -7,6 +7,7 @@ mod config;
 mod deploy;
 mod doctor;
 mod domains;
+mod edge_options;
 mod explain;
 mod git;
 mod host_ports;
@@ -108,7 +109,7 @@ impl Platform {
             Command::Apps => self.list_apps(&permit).await,
             Command::AppsCreate { app } => self.create_app(&permit, app).await,
             Command::AppsInfo { .. } => self.app_details(&permit).await,
-            Command::AppsSet { options, .. } => self.set_app(&permit, &options).await,
+            Command::AppsSet { options, .. } => self.set_app(&permit, &options, input).await,
             Command::AppsLink { target, .. } => self.link_apps(caller, &permit, &target).await,
             Command::AppsUnlink { target, .. } => self.unlink_apps(caller, &permit, &target).await,
             Command::AppsDestroy { confirm, .. } => self.destroy_app(&permit, confirm.as_ref()).await,

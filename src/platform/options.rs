@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::edge_options::{self, EdgeOption};
 use super::host_ports;
+use crate::command::Input;
 use crate::error::{Error, Result};
-use crate::model::AppName;
+use crate::model::{AppName, Credential, EdgeChange, Secret};
 use crate::store::AppSetting;
 
 /// Longer than any start that somebody waits for.
@@ -17,6 +19,7 @@ pub(super) enum AppOption {
     DeployBranch(String),
     HostPorts(BTreeSet<u16>),
     Setting(AppSetting),
+    Edge(EdgeOption),
 }
 
 /// Reads one `KEY=VALUE`.
@@ -40,13 +43,30 @@ pub(super) fn parse(option: &str) -> Result<AppOption> {
                 .hint("apps:set APP health=none is for what answers no HTTP, such as a database"));
         }
         ("health-path", path) => AppSetting::HealthPath(Some(health_path(path)?)),
-        ("health-timeout", seconds) => AppSetting::HealthSeconds(Some(health_seconds(seconds)?)),
-        _ => {
-            return Err(Error::usage(format!("`{}` is not an option of an app", option.escape_debug()))
-                .hint("apps:set APP deploy-branch=main host-ports=5432 overlap=on health=none health-path=/healthz health-timeout=90"));
+        ("health-timeout", seconds) => {
+            AppSetting::HealthSeconds(Some(edge_options::seconds("health-timeout", seconds, 1, MAX_HEALTH_SECONDS, "90")?))
+        }
+        (key, value) => {
+            let known = if option.contains('=') { edge_options::parse(key, value)? } else { None };
+            return known.map(AppOption::Edge).ok_or_else(|| unknown(option));
         }
     };
     Ok(AppOption::Setting(setting))
+}
+
+/// Gives the user who is named the password that the input holds. Errors: more than one is named.
+pub(super) async fn read_password(options: &mut [AppOption], mut input: Input) -> Result<()> {
+    let mut users = options.iter_mut().filter(|option| matches!(option, AppOption::Edge(EdgeOption::User(_))));
+    let Some(option) = users.next() else { return Ok(()) };
+    if users.next().is_some() {
+        return Err(Error::usage("only one password can come from the input").hint("say apps:set once for each user"));
+    }
+    let AppOption::Edge(EdgeOption::User(user)) = option else { return Ok(()) };
+    let text = input.read_text().await?;
+    // `echo secret | …` ends with a newline that nobody means.
+    let password = Secret::new(text.strip_suffix('\n').unwrap_or(&text).to_owned());
+    *option = AppOption::Edge(EdgeOption::Change(EdgeChange::User(Credential::new(user, &password)?)));
+    Ok(())
 }
 
 /// Says what a setting comes to.
@@ -73,12 +93,10 @@ fn health_path(path: &str) -> Result<String> {
     Err(Error::usage(format!("`{}` is not a path", path.escape_debug())).hint("apps:set APP health-path=/healthz"))
 }
 
-fn health_seconds(text: &str) -> Result<u32> {
-    let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok();
-    seconds.filter(|seconds| (1..=MAX_HEALTH_SECONDS).contains(seconds)).ok_or_else(|| {
-        Error::usage(format!("`{}` is not a number of seconds up to {MAX_HEALTH_SECONDS}", text.escape_debug()))
-            .hint("apps:set APP health-timeout=90")
-    })
+/// Of an unknown option the key alone is repeated: what stands behind it may be a secret.
+fn unknown(option: &str) -> Error {
+    let key = option.split('=').next().unwrap_or_default();
+    Error::usage(format!("`{}` is not an option of an app", key.escape_debug())).hint("see what there is: help apps:set")
 }
 
 #[cfg(test)]
@@ -98,6 +116,7 @@ mod tests {
         assert_eq!(setting("health-path=/up?full=1"), AppSetting::HealthPath(Some("/up?full=1".into())));
         assert_eq!(setting("health-timeout=90s"), AppSetting::HealthSeconds(Some(90)));
         assert_eq!(parse("host-ports=").unwrap(), AppOption::HostPorts(BTreeSet::new()));
+        assert_eq!(parse("basic-auth=anna:-").unwrap(), AppOption::Edge(EdgeOption::User("anna".into())));
         for text in [
             "overlap",
             "overlap=maybe",
@@ -112,6 +131,8 @@ mod tests {
             "health-timeout=3601",
             "host-ports",
             "deploy-branch=trunk",
+            "protocol",
+            "https=maybe",
             "colour=red",
             "",
         ] {

@@ -104,6 +104,14 @@ impl Routes {
         }
     }
 
+    /// Tells whether two hosts are domains of one app.
+    #[must_use]
+    pub fn share_an_app(&self, one: &HostName, other: &HostName) -> bool {
+        let table = self.shared.table.load();
+        let owner = |host: &HostName| table.domains.get(host.name()?);
+        owner(one).is_some_and(|app| owner(other) == Some(app))
+    }
+
     /// Makes an app's hosts known; an id that is already there moves to the new name and keeps the rest.
     pub fn add_app(&self, app: AppName, id: AppId) {
         self.change(|table| {
@@ -134,9 +142,13 @@ impl Routes {
     }
 
     /// Makes these an app's wishes; requests that are under way keep those of before.
-    pub fn set_edge(&self, id: &AppId, edge: Edge) {
+    pub fn set_edge(&self, id: &AppId, edge: &Edge) {
+        // Each resync says it again.
+        if self.shared.table.load().apps.get(id).is_some_and(|entry| *entry.edge == *edge) {
+            return;
+        }
         self.change_entry(id, |entry| {
-            entry.edge = Arc::new(edge);
+            entry.edge = Arc::new(edge.clone());
             None
         });
     }
@@ -441,6 +453,11 @@ mod tests {
         assert_eq!(leads_to("WWW.example.org.:8080").as_deref(), Some("blog"));
         assert_eq!(leads_to("a.example.org"), None);
 
+        let share = |one: &str, other: &str| routes.share_an_app(&one.parse().unwrap(), &other.parse().unwrap());
+        assert!(!share("www.example.org", "example.org") && !share("a.example.org", "b.example.org"));
+        routes.set_domains(&id, &hosts(&["example.com", "www.example.org"]));
+        assert!(share("www.example.org:8080", "example.com"));
+
         routes.set_domains(&id, &[]);
         routes.remove_app(&shop);
         assert_eq!((leads_to("www.example.org"), leads_to("example.org")), (None, None));
@@ -452,7 +469,7 @@ mod tests {
         let edge = || routes.find(&"blog.localhost".parse().unwrap()).edge.unwrap();
         assert_eq!(*edge(), Edge::default());
 
-        routes.set_edge(&id, Edge { max_body_bytes: Some(1), ..Edge::default() });
+        routes.set_edge(&id, &Edge { max_body_bytes: Some(1), ..Edge::default() });
 
         assert_eq!(edge().max_body_bytes, Some(1));
         assert!(routes.find(&"localhost".parse().unwrap()).edge.is_none());

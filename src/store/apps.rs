@@ -7,13 +7,14 @@ use std::ops::Range;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::column::Address;
+use super::edge::edge_column;
 use super::storage::storage_column;
 use super::{Store, destroyed};
 use crate::error::{Error, Result};
-use crate::model::{AppId, AppName, Stamp, Storage, Version};
+use crate::model::{AppId, AppName, Edge, Stamp, Storage, Version};
 
 const COLUMNS: &str = "id, name, created_at, created_by, deploy_branch, subnet, current_version, last_version, is_stopped, memory_bytes, \
-                       cpu_millis, overlaps, health_path, health_seconds, \
+                       cpu_millis, overlaps, health_path, health_seconds, edge, \
                        (SELECT group_concat(name || ':' || path, char(10)) FROM storage WHERE storage.app = apps.id) AS storage";
 
 /// One app.
@@ -45,6 +46,8 @@ pub struct App {
     pub health_path: Option<String>,
     /// How long that is asked for; `None`: as the server is set.
     pub health_seconds: Option<u32>,
+    /// What the proxy does for it besides forwarding.
+    pub edge: Edge,
 }
 
 // === impl App ===
@@ -164,6 +167,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<App> {
         storage: storage_column(row)?,
         health_path: row.get("health_path")?,
         health_seconds: row.get("health_seconds")?,
+        edge: edge_column(row)?,
     })
 }
 

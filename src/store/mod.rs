@@ -6,6 +6,7 @@ mod config;
 mod deploys;
 mod destroyed;
 mod domains;
+mod edge;
 mod failure;
 mod file;
 mod health;

@@ -4,9 +4,10 @@ use rusqlite::{Connection, params};
 
 use super::Store;
 use super::apps::gone;
+use super::edge;
 use super::storage::{doom, mount, unmount};
 use crate::error::Result;
-use crate::model::{AppId, Formation, ProcessType, Storage, StorageName};
+use crate::model::{AppId, EdgeChange, Formation, ProcessType, Storage, StorageName};
 
 /// What a change of processes makes true of their app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum AppSetting {
     HealthPath(Option<String>),
     /// How long that is asked for; `None`: as the server is set.
     HealthSeconds(Option<u32>),
+    /// What the proxy does for it besides forwarding.
+    Edge(EdgeChange),
 }
 
 // === impl Store ===
@@ -66,6 +69,7 @@ pub(super) fn set_all(conn: &Connection, app: &AppId, settings: &[AppSetting]) -
             AppSetting::Doomed(volume) => doom(conn, volume)?,
             AppSetting::Overlaps(is) => conn.execute("UPDATE apps SET overlaps = ?2 WHERE id = ?1", params![app, is])?,
             AppSetting::HealthPath(path) => conn.execute("UPDATE apps SET health_path = ?2 WHERE id = ?1", params![app, path])?,
+            AppSetting::Edge(change) => edge::change(conn, app, change)?,
             AppSetting::HealthSeconds(time) => conn.execute("UPDATE apps SET health_seconds = ?2 WHERE id = ?1", params![app, time])?,
         };
         if changed == 0 {
