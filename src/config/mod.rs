@@ -95,6 +95,9 @@ pub struct ServerArgs {
     /// Nothing is built or pulled with less free disk space; default: 1GiB
     #[arg(long, value_name = "SIZE", env = "MINI_DISK_FLOOR", hide_env = true)]
     pub disk_floor: Option<Size>,
+    /// Connections that one client address may have at once, an IPv6 address with its whole /64; 0: any number; default: 512
+    #[arg(long, value_name = "N", env = "MINI_CONNECTIONS_PER_ADDRESS", hide_env = true)]
+    pub connections_per_address: Option<usize>,
     /// How apps are reached: bridge (their own addresses), ports (published on 127.0.0.1) or auto; default: auto
     #[arg(long, value_name = "WAY", env = "MINI_REACH", hide_env = true)]
     pub reach: Option<ReachBy>,
@@ -141,6 +144,8 @@ pub struct Settings {
     pub keep_images: usize,
     /// Bytes that must be free before anything is built or pulled.
     pub disk_floor: u64,
+    /// Of one client address; zero: any number.
+    pub connections_per_address: usize,
     pub reach: ReachBy,
 }
 
@@ -181,6 +186,10 @@ impl Settings {
             stop_grace: span(args.stop_grace, file.stop_grace, limits::STOP_GRACE),
             keep_images: at_least_one("keep-images", args.keep_images.or(file.keep_images).unwrap_or(limits::KEPT_IMAGES))?,
             disk_floor: args.disk_floor.or(file.disk_floor).map_or(limits::DISK_FLOOR_BYTES, |size| size.0),
+            connections_per_address: args
+                .connections_per_address
+                .or(file.connections_per_address)
+                .unwrap_or(limits::CLIENT_CONNECTIONS_PER_ADDRESS),
             reach: args.reach.or(file.reach).unwrap_or(ReachBy::Auto),
             data,
         })

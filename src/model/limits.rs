@@ -153,7 +153,10 @@ pub const TOKEN_FAILURES: u32 = 20;
 pub const TOKEN_FAILURES_TIME: Duration = Duration::from_mins(1);
 
 // Proxy.
+/// From the first byte of a request's head to its last.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// A client's connection between two requests.
+pub const KEEP_ALIVE: Duration = Duration::from_mins(1);
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_mins(1);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A peer that owes body bytes, or does not take ours, is cut after this.
@@ -167,5 +170,11 @@ pub const HELD_REQUESTS: usize = 1000;
 pub const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// When all upstreams refuse, each is asked again this often.
 pub const REFUSED_RETRY: Duration = Duration::from_millis(100);
+/// Connections of one client address at once; of IPv6 the whole /64 is one, as providers hand them out.
+pub const CLIENT_CONNECTIONS_PER_ADDRESS: usize = 512;
+/// Connections of all clients at once, where the process may have descriptors for as many.
+pub const CLIENT_CONNECTIONS: usize = 65_536;
+/// Requests under way at once on one HTTP/2 connection (RFC 9113 §5.1.2 advises 100 at least).
+pub const HTTP2_STREAMS: u32 = 128;
 pub const MAX_HEADERS: usize = 100;
 pub const MAX_HEAD_BYTES: usize = 64 << 10;

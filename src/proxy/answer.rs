@@ -1,64 +1,82 @@
 //! An answer's body: a page of our own, or the app's, which holds its seat until the last byte.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use super::client::Open;
+use super::headers;
 use super::pool::Pool;
-use super::upstream::Link;
+use super::upstream::Carrier;
 use crate::route::Seat;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
-/// An answer's body: a page of our own, or the app's.
-pub(super) enum AnswerBody {
+/// An answer's body, and the note that it is not complete.
+pub(super) struct AnswerBody {
+    kind: Kind,
+    open: Option<Open>,
+}
+
+enum Kind {
     Own(Full<Bytes>),
     Empty,
     App(Box<AppBody>),
 }
 
-/// The app's answer and everything that must live as long: the connection that carries it and the seat.
-pub(super) struct AppBody {
+/// The app's answer and everything that must live as long: what carries it, and the seat.
+struct AppBody {
     incoming: Incoming,
     held: Option<Held>,
+    passes_trailers: bool,
     /// hyper throws away what it has not flushed when a body fails: the failure waits for one turn.
     fault: Option<hyper::Error>,
 }
 
 struct Held {
-    link: Box<Link>,
+    carrier: Carrier,
     /// Where both go after the last byte; the API has neither.
-    app: Option<(Seat, Arc<Pool>)>,
+    app: Option<(Seat, Rc<Pool>)>,
 }
 
 // === impl AnswerBody ===
 
 impl AnswerBody {
     pub(super) fn own(text: Bytes) -> Self {
-        AnswerBody::Own(Full::new(text))
+        AnswerBody { kind: Kind::Own(Full::new(text)), open: None }
     }
 
-    /// Wraps an app's body; `link` goes back to `pool` and the seat is given up after the last byte.
-    pub(super) fn app(incoming: Incoming, link: Box<Link>, seat: Seat, pool: Arc<Pool>) -> Self {
-        Self::held(incoming, Held { link, app: Some((seat, pool)) })
+    pub(super) fn empty() -> Self {
+        AnswerBody { kind: Kind::Empty, open: None }
     }
 
-    /// Wraps an answer of the API; `link` is closed after the last byte, or when the client has left.
-    pub(super) fn api(incoming: Incoming, link: Box<Link>) -> Self {
-        Self::held(incoming, Held { link, app: None })
+    /// Wraps an app's body; a connection of its own goes back to `pool` and the seat is given up after the last byte.
+    pub(super) fn app(incoming: Incoming, carrier: Carrier, seat: Seat, pool: Rc<Pool>, passes_trailers: bool) -> Self {
+        Self::held(incoming, Held { carrier, app: Some((seat, pool)) }, passes_trailers)
     }
 
-    fn held(incoming: Incoming, held: Held) -> Self {
-        let mut body = AppBody { incoming, held: Some(held), fault: None };
+    /// Wraps an answer of the API; what carries it is closed after the last byte, or when the client has left.
+    pub(super) fn api(incoming: Incoming, carrier: Carrier) -> Self {
+        Self::held(incoming, Held { carrier, app: None }, false)
+    }
+
+    fn held(incoming: Incoming, held: Held, passes_trailers: bool) -> Self {
+        let mut body = AppBody { incoming, held: Some(held), passes_trailers, fault: None };
         if body.incoming.is_end_stream() {
             body.end();
-            return AnswerBody::Empty;
+            return Self::empty();
         }
-        AnswerBody::App(Box::new(body))
+        AnswerBody { kind: Kind::App(Box::new(body)), open: None }
+    }
+
+    /// Keeps the request noted as open until this body is dropped.
+    pub(super) fn until_dropped(mut self, open: Open) -> Self {
+        self.open = Some(open);
+        self
     }
 }
 
@@ -67,26 +85,31 @@ impl Body for AnswerBody {
     type Error = Fault;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        match self.get_mut() {
-            AnswerBody::Own(page) => Pin::new(page).poll_frame(cx).map_err(|never| match never {}),
-            AnswerBody::Empty => Poll::Ready(None),
-            AnswerBody::App(body) => body.poll_frame(cx),
+        let this = self.get_mut();
+        let polled = match &mut this.kind {
+            Kind::Own(page) => Pin::new(page).poll_frame(cx).map_err(|never| match never {}),
+            Kind::Empty => Poll::Ready(None),
+            Kind::App(body) => body.poll_frame(cx),
+        };
+        if let Some(open) = &mut this.open {
+            open.set_unread(matches!(polled, Poll::Ready(Some(Ok(_)))));
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            AnswerBody::Own(page) => page.is_end_stream(),
-            AnswerBody::Empty => true,
-            AnswerBody::App(body) => body.held.is_none() && body.fault.is_none(),
+        match &self.kind {
+            Kind::Own(page) => page.is_end_stream(),
+            Kind::Empty => true,
+            Kind::App(body) => body.held.is_none() && body.fault.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            AnswerBody::Own(page) => page.size_hint(),
-            AnswerBody::Empty => SizeHint::with_exact(0),
-            AnswerBody::App(body) => body.incoming.size_hint(),
+        match &self.kind {
+            Kind::Own(page) => page.size_hint(),
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::App(body) => body.incoming.size_hint(),
         }
     }
 }
@@ -100,9 +123,9 @@ impl AppBody {
         }
         let Some(held) = &mut self.held else { return Poll::Ready(None) };
         let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
-        if frame.is_pending() {
+        if let (Poll::Pending, Carrier::Link(link)) = (&frame, &mut held.carrier) {
             // The connection has no task of its own: it moves when its answer is asked for.
-            held.link.drive(cx);
+            link.drive(cx);
             frame = Pin::new(&mut self.incoming).poll_frame(cx);
         }
         match ready!(frame) {
@@ -112,7 +135,12 @@ impl AppBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Ok(_)) | None => {
+            Some(Ok(frame)) => {
+                self.end();
+                let trailers = frame.into_trailers().ok().filter(|_| self.passes_trailers).map(headers::trailers);
+                Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
+            }
+            None => {
                 self.end();
                 Poll::Ready(None)
             }
@@ -126,8 +154,9 @@ impl AppBody {
     }
 
     fn end(&mut self) {
-        if let Some(Held { link, app: Some((seat, pool)) }) = self.held.take() {
-            seat.release().counters().answered();
+        let Some(Held { carrier, app: Some((seat, pool)) }) = self.held.take() else { return };
+        seat.release().counters().answered();
+        if let Carrier::Link(link) = carrier {
             pool.put(&seat, link);
         }
     }

@@ -1,5 +1,6 @@
 //! Requests to the server itself: the welcome page, and what goes through the doorway to the API.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -8,17 +9,18 @@ use hyper::{Method, Response};
 use tokio::time::timeout;
 
 use super::answer::AnswerBody;
+use super::client::Client;
+use super::cores::Shared;
 use super::exchange;
-use super::headers::{self, X_REQUEST_ID};
+use super::headers::{self, Trailers, X_REQUEST_ID};
 use super::pages::{self, Reader};
 use super::rules::Plan;
 use super::upload::UploadWatch;
-use super::upstream::{Failure, Link, NO_LIMIT};
-use super::{Client, Shared};
-use crate::route::Doorway;
+use super::upstream::{Carrier, Failure, Link};
+use crate::route::{Doorway, Protocol};
 
 /// Answers a request for the bare address.
-pub(super) async fn answer(shared: &Arc<Shared>, head: Parts, body: Incoming, plan: &Plan, client: &Arc<Client>) -> Response<AnswerBody> {
+pub(super) async fn answer(shared: &Rc<Shared>, head: Parts, body: Incoming, plan: &Plan, client: &Arc<Client>) -> Response<AnswerBody> {
     let reader = Reader::of(&head.headers);
     let path = head.uri.path();
     if path == "/" && [Method::GET, Method::HEAD].contains(&head.method) {
@@ -31,7 +33,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, head: Parts, body: Incoming, pl
 }
 
 async fn forward(
-    shared: &Arc<Shared>,
+    shared: &Rc<Shared>,
     doorway: &Doorway,
     mut head: Parts,
     body: Incoming,
@@ -42,19 +44,19 @@ async fn forward(
     headers::to_upstream(&mut head.headers, &plan.host, client.ends, || shared.request_id());
     let id = head.headers.get(&X_REQUEST_ID).cloned();
     let (body, upload) = exchange::upload(shared, body, client);
-    let request = exchange::outgoing(head, body);
+    let request = exchange::outgoing(head, body, Protocol::Http1);
     let work = async {
         let arrival = timeout(shared.limits.connect, doorway.connect()).await.map_err(|_| Failure::Late)?;
         let mut link = Link::through(arrival.map_err(Failure::Refused)?).await?;
         // A build may say nothing for minutes before its answer; what is owed meanwhile is the client's own body.
-        let answer = link.send(request, upload.as_deref(), NO_LIMIT).await?;
+        let answer = link.send(request, upload.as_deref(), None).await?;
         Ok::<_, Failure>((answer, link))
     };
     let failure = match work.await {
         Ok((answer, link)) => {
             let (mut head, body) = answer.into_parts();
-            headers::to_client(&mut head.headers);
-            return Response::from_parts(head, AnswerBody::api(body, link));
+            headers::to_client(&mut head.headers, Trailers::none());
+            return Response::from_parts(head, AnswerBody::api(body, Carrier::Link(link)));
         }
         Err(failure) => failure,
     };

@@ -1,16 +1,17 @@
 //! One request on its way to a release: from upstream to upstream as long as none took it, and sent twice only if it may be.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 
-use super::Shared;
+use super::cores::Shared;
 use super::exchange::outgoing;
+use super::multiplex::Multiplexed;
 use super::upload::{UploadBody, UploadWatch};
-use super::upstream::{Failure, Link};
-use crate::route::{Lease, Seat, Tried};
+use super::upstream::{Carrier, Failure, Link};
+use crate::route::{Edge, Lease, Protocol, Seat, Tried};
 
 /// A request that has not been answered yet.
 pub(super) struct Errand<'a> {
@@ -21,11 +22,13 @@ pub(super) struct Errand<'a> {
     /// The first may have arrived: the app may have died of it, and does not get it again when it is back.
     may_have_arrived: bool,
     upload: Option<&'a UploadWatch>,
+    protocol: Protocol,
+    patience: Option<Duration>,
 }
 
 /// What a release made of a request.
 pub(super) enum Attempt {
-    Answer(Response<Incoming>, Box<Link>, Seat),
+    Answer(Response<Incoming>, Carrier, Seat),
     /// No upstream took the connection: the request can still go anywhere. Without a failure none was asked, since all refused
     /// others a moment ago.
     Refused(Option<Failure>),
@@ -36,9 +39,11 @@ pub(super) enum Attempt {
 // === impl Errand ===
 
 impl<'a> Errand<'a> {
-    pub(super) fn new(head: Parts, body: UploadBody, upload: Option<&'a UploadWatch>, is_repeatable: bool) -> Self {
-        let spare = is_repeatable.then(|| outgoing(head.clone(), UploadBody::none()));
-        Errand { request: Some(outgoing(head, body)), spare, may_have_arrived: false, upload }
+    pub(super) fn new(head: Parts, body: UploadBody, upload: Option<&'a UploadWatch>, is_repeatable: bool, edge: &Edge) -> Self {
+        let protocol = edge.protocol;
+        let spare = is_repeatable.then(|| outgoing(head.clone(), UploadBody::none(), protocol));
+        let request = Some(outgoing(head, body, protocol));
+        Errand { request, spare, may_have_arrived: false, upload, protocol, patience: edge.first_byte }
     }
 
     /// Asks the upstreams of a release, each at most once, until one takes the request.
@@ -47,7 +52,7 @@ impl<'a> Errand<'a> {
         let (mut refusal, begun) = (None, Instant::now());
         while let Some(seat) = Seat::take(lease, &mut tried) {
             match self.send(shared, &seat).await {
-                Ok((answer, link)) => return Attempt::Answer(answer, link, seat),
+                Ok((answer, carrier)) => return Attempt::Answer(answer, carrier, seat),
                 Err(failure) if self.request.is_some() => {
                     if failure.is_of_upstream() {
                         seat.refused();
@@ -73,17 +78,21 @@ impl<'a> Errand<'a> {
     ///
     /// A connection may be closed in the instant in which we write: by an app that had enough of idling, or that dies. A request
     /// of which no byte left goes to a fresh one; one that may have arrived does so only if it is repeatable, and once.
-    async fn send(&mut self, shared: &Shared, seat: &Seat) -> Result<(Response<Incoming>, Box<Link>), Failure> {
-        let mut pooled = shared.pool.take(seat);
+    async fn send(&mut self, shared: &Shared, seat: &Seat) -> Result<(Response<Incoming>, Carrier), Failure> {
+        let mut pooled = self.standing(shared, seat);
         loop {
             let is_fresh = pooled.is_none();
-            let mut link = match pooled.take() {
-                Some(link) => link,
-                None => Link::open(seat.address(), shared.limits.connect).await.inspect(|_| seat.accepted())?,
+            let mut carrier = match pooled.take() {
+                Some(carrier) => carrier,
+                None => self.open(shared, seat).await?,
             };
             let request = self.request.take().expect("it is put back before each round");
-            match link.send(request, self.upload, shared.limits.first_byte).await {
-                Ok(answer) => return Ok((answer, link)),
+            let arrived = match &mut carrier {
+                Carrier::Link(link) => link.send(request, self.upload, self.patience).await,
+                Carrier::Stream(stream) => stream.send(request, self.upload, self.patience).await,
+            };
+            match arrived {
+                Ok(answer) => return Ok((answer, carrier)),
                 Err(Failure::Cut(err, Some(unsent))) => {
                     self.request = Some(*unsent);
                     if is_fresh {
@@ -97,5 +106,26 @@ impl<'a> Errand<'a> {
                 Err(failure) => return Err(failure),
             }
         }
+    }
+
+    fn standing(&self, shared: &Shared, seat: &Seat) -> Option<Carrier> {
+        match self.protocol {
+            Protocol::Http1 => shared.pool.take(seat).map(Carrier::Link),
+            Protocol::H2c => shared.pool.enter(seat).map(Carrier::Stream),
+        }
+    }
+
+    async fn open(&self, shared: &Shared, seat: &Seat) -> Result<Carrier, Failure> {
+        let (address, deadline) = (seat.address(), shared.limits.connect);
+        let carrier = match self.protocol {
+            Protocol::Http1 => Carrier::Link(Link::open(address, deadline).await?),
+            Protocol::H2c => {
+                let connection = Multiplexed::open(address, deadline, &shared.pool.tasks).await?;
+                shared.pool.share(seat, connection.clone());
+                Carrier::Stream(connection.enter().ok_or(Failure::Late)?)
+            }
+        };
+        seat.accepted();
+        Ok(carrier)
     }
 }

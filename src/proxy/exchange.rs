@@ -1,76 +1,101 @@
 //! One request: judged, routed, forwarded from a seat at its app, and answered by the app or by an honest page.
 
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
+use hyper::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
 use hyper::http::request::Parts;
-use hyper::http::uri::{PathAndQuery, Uri};
+use hyper::http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
 
 use super::answer::AnswerBody;
 use super::attempt::{Attempt, Errand};
-use super::headers;
+use super::client::Client;
+use super::cores::Shared;
+use super::ending::Call;
+use super::headers::{self, Trailers};
 use super::hold::{Hold, Lack};
 use super::pages::{self, Reader};
 use super::rules::{self, Plan, Verdict};
 use super::upload::{UploadBody, UploadWatch};
-use super::upstream::{Failure, Link};
-use super::{Client, Shared, api, tunnel};
+use super::upstream::{Carrier, Failure};
+use super::{api, interim, tunnel};
 use crate::model::AppName;
-use crate::route::{HostName, Lease, Seat, Target};
+use crate::route::{Edge, Found, HostName, Lease, Protocol, Seat, Target};
 
 /// Answers one request.
-pub(super) async fn answer(shared: Arc<Shared>, client: Arc<Client>, request: Request<Incoming>) -> Response<AnswerBody> {
+pub(super) async fn answer(shared: Rc<Shared>, client: Arc<Client>, request: Request<Incoming>) -> Response<AnswerBody> {
     crate::failpoint!("proxy::request");
+    let open = client.open(request.version() == Version::HTTP_11);
+    let answer = judge_and_forward(&shared, &client, request).await;
+    answer.map(|body| body.until_dropped(open))
+}
+
+async fn judge_and_forward(shared: &Rc<Shared>, client: &Arc<Client>, request: Request<Incoming>) -> Response<AnswerBody> {
     let (head, body) = request.into_parts();
-    let reader = Reader::of(&head.headers);
-    client.owes_body.store(!body.is_end_stream(), Ordering::Relaxed);
-    let plan = match rules::judge(&head, !body.is_end_stream()) {
+    let (reader, version) = (Reader::of(&head.headers), head.version);
+    let has_body = !body.is_end_stream();
+    if version < Version::HTTP_2 {
+        client.set_owes_body(has_body);
+    }
+    let plan = match rules::judge(&head, has_body) {
         Verdict::Forward(plan) => plan,
         Verdict::Options => return pages::options(),
         Verdict::Refuse(refusal) => {
             tracing::debug!(why = refusal.why, "request refused");
-            return pages::refused(reader, &refusal);
+            return closing(version, pages::refused(reader, &refusal));
         }
     };
     let method = head.method.clone();
-    let mut answer = match shared.routes.lookup(&plan.host) {
-        Target::Api => api::answer(&shared, head, body, &plan, &client).await,
+    let Found { target, edge } = shared.routes.find(&plan.host);
+    let answer = match target {
+        Target::Api => api::answer(shared, head, body, &plan, client).await,
         Target::None => pages::unknown_host(reader, &plan.host),
-        target => forward(&shared, target, head, body, &plan, &client).await,
+        target => Box::pin(forward(shared, target, &edge.unwrap_or_default(), head, body, &plan, client)).await,
     };
-    if answer.status() != StatusCode::SWITCHING_PROTOCOLS && (plan.closes || shared.stopping.is_cancelled()) {
+    tracing::debug!(http.method = %method, http.host = %plan.host, http.status = answer.status().as_u16(), "answered");
+    if plan.closes || shared.is_stopping() { closing(version, answer) } else { answer }
+}
+
+/// Lets an answer be the last one of its connection; HTTP/2 has its own words for that.
+fn closing(version: Version, mut answer: Response<AnswerBody>) -> Response<AnswerBody> {
+    if version < Version::HTTP_2 && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    tracing::debug!(http.method = %method, http.host = %plan.host, http.status = answer.status().as_u16(), "answered");
     answer
 }
 
 /// Brings a request to whatever answers for its app, waiting while that is nobody for a moment.
 async fn forward(
-    shared: &Arc<Shared>,
+    shared: &Rc<Shared>,
     mut target: Target,
+    edge: &Edge,
     mut head: Parts,
     body: Incoming,
     plan: &Plan,
     client: &Arc<Client>,
 ) -> Response<AnswerBody> {
     let reader = Reader::of(&head.headers);
-    let upgrade = head.extensions.remove::<OnUpgrade>().filter(|_| plan.is_websocket);
+    let trailers = Trailers::wanted(&head);
+    let upgrade = head.extensions.remove::<OnUpgrade>().filter(|_| plan.is_websocket && edge.protocol == Protocol::Http1);
     headers::to_upstream(&mut head.headers, &plan.host, client.ends, || shared.request_id());
-    if plan.is_websocket {
+    if upgrade.is_some() {
         headers::set_websocket(&mut head.headers);
+    } else {
+        trailers.ask(&mut head.headers, edge.protocol);
     }
+    interim::listen(&mut head, client);
     let (body, upload) = upload(shared, body, client);
-    let mut errand = Errand::new(head, body, upload.as_deref(), plan.is_repeatable);
+    let mut errand = Errand::new(head, body, upload.as_deref(), plan.is_repeatable, edge);
     let (mut hold, mut refusal) = (Hold::default(), None);
     loop {
         let lack = match target {
             Target::Upstream(lease) => match errand.attempt(shared, &lease).await {
-                Attempt::Answer(answer, link, seat) => return deliver(shared, seat, answer, link, upgrade, reader),
+                Attempt::Answer(answer, carrier, seat) => {
+                    return Delivery { shared, seat, carrier, upgrade, trailers, reader }.deliver(answer);
+                }
                 Attempt::Failed(failure) => return failed(reader, &lease, upload.as_deref(), &failure),
                 Attempt::Refused(failure) => {
                     refusal = failure.or(refusal);
@@ -120,42 +145,70 @@ fn failed(reader: Reader, lease: &Lease, upload: Option<&UploadWatch>, failure: 
     failure_page(reader, lease.app(), failure)
 }
 
-pub(super) fn outgoing(head: Parts, body: UploadBody) -> Request<UploadBody> {
+/// Makes the request that an app gets: its target as the app's protocol writes it.
+pub(super) fn outgoing(head: Parts, body: UploadBody, protocol: Protocol) -> Request<UploadBody> {
     let path = head.uri.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
-    *request.uri_mut() = Uri::from(path);
     *request.headers_mut() = head.headers;
+    *request.extensions_mut() = head.extensions;
+    match protocol {
+        Protocol::Http1 => *request.uri_mut() = Uri::from(path),
+        Protocol::H2c => {
+            *request.version_mut() = Version::HTTP_2;
+            *request.uri_mut() = absolute(request.headers_mut().remove(HOST), path);
+        }
+    }
     request
 }
 
-/// Hands the app's answer on: as a tunnel after a 101 that was asked for, else as a body that holds the seat.
-fn deliver(
-    shared: &Arc<Shared>,
+/// In HTTP/2 the host is part of the target (RFC 9113 §8.3.1).
+fn absolute(host: Option<HeaderValue>, path: PathAndQuery) -> Uri {
+    let mut parts = hyper::http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).unwrap_or_default()
+}
+
+/// An app's answer on its way to the client, and what it holds.
+struct Delivery<'a> {
+    shared: &'a Rc<Shared>,
     seat: Seat,
-    answer: Response<Incoming>,
-    link: Box<Link>,
+    carrier: Carrier,
     upgrade: Option<OnUpgrade>,
+    trailers: Trailers,
     reader: Reader,
-) -> Response<AnswerBody> {
-    let (mut head, body) = answer.into_parts();
-    let is_switch = head.status == StatusCode::SWITCHING_PROTOCOLS;
-    let speaks_websocket = head.headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    head.version = Version::HTTP_11;
-    head.extensions.remove::<OnUpgrade>();
-    headers::to_client(&mut head.headers);
-    match upgrade {
-        Some(upgrade) if is_switch && speaks_websocket => {
-            headers::set_websocket(&mut head.headers);
-            seat.release().counters().answered();
-            shared.cohort.tasks.spawn(tunnel::relay(upgrade, link, seat, shared.stopping.clone()));
-            Response::from_parts(head, AnswerBody::Empty)
+}
+
+// === impl Delivery ===
+
+impl Delivery<'_> {
+    /// Hands the answer on: as a tunnel after a 101 that was asked for, else as a body that holds the seat.
+    fn deliver(self, answer: Response<Incoming>) -> Response<AnswerBody> {
+        let (mut head, body) = answer.into_parts();
+        let is_switch = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        let speaks_websocket = head.headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        head.version = Version::HTTP_11;
+        head.extensions.remove::<OnUpgrade>();
+        headers::to_client(&mut head.headers, self.trailers);
+        match (self.upgrade, self.carrier) {
+            (Some(upgrade), Carrier::Link(link)) if is_switch && speaks_websocket => {
+                headers::set_websocket(&mut head.headers);
+                self.seat.release().counters().answered();
+                let cohort = &self.shared.cohort;
+                cohort.tasks.spawn_local(tunnel::relay(upgrade, link, self.seat, cohort.until(Call::Finish)));
+                Response::from_parts(head, AnswerBody::empty())
+            }
+            _ if is_switch => {
+                self.seat.release().counters().failed();
+                pages::bad_gateway(self.reader, self.seat.release().app(), "switched to a protocol that nobody asked for")
+            }
+            (_, carrier) => {
+                let pool = Rc::clone(&self.shared.pool);
+                Response::from_parts(head, AnswerBody::app(body, carrier, self.seat, pool, self.trailers.are_wanted()))
+            }
         }
-        _ if is_switch => {
-            seat.release().counters().failed();
-            pages::bad_gateway(reader, seat.release().app(), "switched to a protocol that nobody asked for")
-        }
-        _ => Response::from_parts(head, AnswerBody::app(body, link, seat, Arc::clone(&shared.pool))),
     }
 }
 

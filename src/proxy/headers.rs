@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 
-use hyper::HeaderMap;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Version};
 
-use super::rules::names_in_connection;
-use crate::route::HostName;
+use super::rules::{list, names_in_connection};
+use crate::route::{HostName, Protocol};
 
 /// The addresses of one client connection.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +57,7 @@ const MAX_REQUEST_ID: usize = 128;
 /// Turns a client's headers into those that the app gets. hyper frames the body anew, from the body itself.
 pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HostName, ends: Ends, request_id: impl FnOnce() -> HeaderValue) {
     remove_hop_by_hop(headers);
+    join_cookies(headers);
     headers.remove(TRANSFER_ENCODING);
     // hyper says `100 Continue` itself when the first body byte is asked for.
     headers.remove(EXPECT);
@@ -73,9 +75,59 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HostName, ends: Ends, 
     }
 }
 
+/// What is to become of the trailers of an answer (RFC 9110 §6.5): they are passed on to who asked for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Trailers {
+    are_wanted: bool,
+    are_asked_for: bool,
+    /// HTTP/1.1 announces them in a header; HTTP/2 need not.
+    are_announced: bool,
+}
+
+// === impl Trailers ===
+
+impl Trailers {
+    /// Reads whether a client takes trailers: on HTTP/2 every client does.
+    pub(super) fn wanted(head: &Parts) -> Trailers {
+        let is_http2 = head.version == Version::HTTP_2;
+        let asked = list(&head.headers, &TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
+        Trailers { are_wanted: is_http2 || asked, are_asked_for: asked, are_announced: !is_http2 }
+    }
+
+    /// Trailers that nobody wants.
+    pub(super) fn none() -> Trailers {
+        Trailers { are_wanted: false, are_asked_for: false, are_announced: false }
+    }
+
+    pub(super) fn are_wanted(self) -> bool {
+        self.are_wanted
+    }
+
+    /// Asks an app for trailers if the client does; on HTTP/1.1 for this hop alone.
+    pub(super) fn ask(self, headers: &mut HeaderMap, protocol: Protocol) {
+        if self.are_asked_for {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+            if protocol == Protocol::Http1 {
+                headers.insert(CONNECTION, HeaderValue::from_static("te"));
+            }
+        }
+    }
+}
+
+/// Removes what must not come behind a body (RFC 9110 §6.5.1): framing, routing, and fields of one hop.
+pub(super) fn trailers(mut trailers: HeaderMap) -> HeaderMap {
+    remove_hop_by_hop(&mut trailers);
+    for name in [TRANSFER_ENCODING, CONTENT_LENGTH, HOST, CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE] {
+        trailers.remove(name);
+    }
+    trailers
+}
+
 /// Turns an app's headers into those that the client gets.
-pub(super) fn to_client(headers: &mut HeaderMap) {
+pub(super) fn to_client(headers: &mut HeaderMap, trailers: Trailers) {
+    let announced = headers.remove(TRAILER).filter(|_| trailers.are_wanted && trailers.are_announced);
     remove_hop_by_hop(headers);
+    headers.extend(announced.map(|names| (TRAILER, names)));
     // Of two lengths the coding is the true one; hyper would send the first `Content-Length` bytes.
     if headers.remove(TRANSFER_ENCODING).is_some() {
         headers.remove(CONTENT_LENGTH);
@@ -97,6 +149,15 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
     for name in &HOP_BY_HOP {
         headers.remove(name);
+    }
+}
+
+/// HTTP/2 may split the header into its pairs, which other hops read as one line (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_some() {
+        let pairs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        let whole = HeaderValue::from_bytes(&pairs.join(&b"; "[..])).expect("values stay values when joined");
+        headers.insert(COOKIE, whole);
     }
 }
 
@@ -176,7 +237,7 @@ mod tests {
         ];
         let mut answer = map(&lines);
 
-        to_client(&mut answer);
+        to_client(&mut answer, Trailers::none());
 
         assert_eq!(answer, map(&[("content-length", "3")]));
         assert!(["connection", "x-hop", "keep-alive", "te", "upgrade"].iter().all(|name| !sent(&lines).contains_key(*name)));
@@ -186,7 +247,7 @@ mod tests {
     fn a_coding_beats_a_length_in_answers() {
         let mut answer = map(&[("content-length", "3"), ("transfer-encoding", "chunked")]);
 
-        to_client(&mut answer);
+        to_client(&mut answer, Trailers::none());
 
         assert!(answer.is_empty());
     }

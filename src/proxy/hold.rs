@@ -5,8 +5,9 @@ use std::sync::Arc;
 use hyper::Response;
 use tokio::time::{Instant, timeout_at};
 
-use super::Shared;
 use super::answer::AnswerBody;
+use super::cores::Shared;
+use super::ending::Call;
 use super::exchange::failure_page;
 use super::pages::{self, Reader};
 use super::upstream::Failure;
@@ -51,7 +52,7 @@ impl Hold {
     ///
     /// The first call comes back at once: what changed before it was not told.
     pub(super) async fn wait(&mut self, shared: &Shared, lack: &Lack) -> Result<(), End> {
-        if shared.stopping.is_cancelled() {
+        if shared.is_stopping() {
             return Err(End::Stopping);
         }
         let Some((waiting, deadline)) = &mut self.begun else {
@@ -66,7 +67,7 @@ impl Hold {
         let until = if lack.kind == Kind::Connection { (now + REFUSED_RETRY).min(*deadline) } else { *deadline };
         tokio::select! {
             biased;
-            () = shared.stopping.cancelled() => Err(End::Stopping),
+            () = shared.cohort.until(Call::Finish) => Err(End::Stopping),
             _ = timeout_at(until, waiting.changed()) => Ok(()),
         }
     }

@@ -1,36 +1,44 @@
 //! The HTTP proxy: a request takes a seat at its app's release, waiting for one if need be, and is answered from there. Knows only `route`.
+//!
+//! Each core has a thread with a runtime, connections and pools of its own: between two cores nothing is shared but the routing table.
 
 mod accept;
+mod admission;
 mod answer;
 mod api;
 mod attempt;
+mod client;
+mod client_io;
+mod connection;
+mod cores;
+mod deal;
+mod ending;
 mod exchange;
 mod headers;
 mod hold;
-mod io;
+mod http2;
+mod interim;
 mod keepalive;
+mod multiplex;
 mod pages;
 mod pool;
+mod relay;
 mod rules;
 #[cfg(test)]
 mod tests;
 mod tunnel;
 mod upload;
 mod upstream;
+mod upstream_io;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use hyper::header::HeaderValue;
 use tokio::net::TcpListener;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::model::{AppId, limits};
+use crate::error::Result;
+use crate::model::limits;
 use crate::route::{Doorway, Routes};
-use pool::Pool;
 
 /// A reverse proxy over a routing table. It serves one listener; a clone serves another with the same table.
 #[derive(Clone)]
@@ -40,48 +48,20 @@ pub struct Proxy {
     limits: Limits,
 }
 
-/// How long peers may take, and how many requests of an app may wait for it.
+/// How long peers may take, and how many there may be.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     head: Duration,
+    keep_alive: Duration,
     connect: Duration,
-    first_byte: Duration,
     progress: Duration,
     idle: Duration,
     grace: Duration,
     hold: Duration,
     held: usize,
-}
-
-/// What the connections of one listener share.
-struct Shared {
-    routes: Routes,
-    /// The way to the API, for requests to the server itself.
-    doorway: Option<Doorway>,
-    limits: Limits,
-    pool: Arc<Pool>,
-    /// Connections of before `stopping`, and tunnels.
-    cohort: Cohort,
-    /// Told when the proxy is to end: tunnels and idle connections end, requests finish.
-    stopping: CancellationToken,
-    /// Request ids: a random half for this listener, a number for the request.
-    id_prefix: String,
-    next_id: AtomicU64,
-}
-
-/// Connections that have one grace to end in.
-#[derive(Default)]
-struct Cohort {
-    tasks: TaskTracker,
-    /// Told when the grace is over.
-    cut: CancellationToken,
-}
-
-/// One client connection.
-struct Client {
-    ends: headers::Ends,
-    /// It may still be sending the body of its last request.
-    owes_body: AtomicBool,
+    /// Connections of one address, and of all; zero: any number.
+    per_address: usize,
+    connections: usize,
 }
 
 // === impl Proxy ===
@@ -91,13 +71,15 @@ impl Proxy {
     pub fn new(routes: Routes) -> Proxy {
         let limits = Limits {
             head: limits::HEAD_TIMEOUT,
+            keep_alive: limits::KEEP_ALIVE,
             connect: limits::CONNECT_TIMEOUT,
-            first_byte: limits::FIRST_BYTE_TIMEOUT,
             progress: limits::BODY_PROGRESS,
             idle: limits::UPSTREAM_IDLE,
             grace: limits::SHUTDOWN_GRACE,
             hold: limits::HOLD_TIME,
             held: limits::HELD_REQUESTS,
+            per_address: limits::CLIENT_CONNECTIONS_PER_ADDRESS,
+            connections: admission::most_connections(),
         };
         Proxy { routes, doorway: None, limits }
     }
@@ -108,47 +90,20 @@ impl Proxy {
         Proxy { doorway: Some(doorway), ..self }
     }
 
-    /// Serves `listener` until `shutdown`: then closes tunnels and idle connections, lets requests finish for at most
+    /// Sets how many connections one client address may have at once; an IPv6 address counts with its whole /64. Zero: any number.
+    #[must_use]
+    pub fn with_connections_per_address(mut self, most: usize) -> Proxy {
+        self.limits.per_address = most;
+        self
+    }
+
+    /// Serves `listener` on every core until `shutdown`: then closes tunnels and idle connections, lets requests finish for at most
     /// [`limits::SHUTDOWN_GRACE`] and cuts the rest; meanwhile it still accepts. Then it stops accepting, gives those who came last the
     /// same time, and returns. A failing `accept` is waited out, never fatal.
-    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
-        accept::serve(Arc::new(Shared::new(self, shutdown)), listener).await;
-    }
-}
-
-// === impl Shared ===
-
-impl Shared {
-    fn new(proxy: Proxy, stopping: CancellationToken) -> Shared {
-        Shared {
-            pool: Arc::new(Pool::new(proxy.limits.idle)),
-            routes: proxy.routes,
-            doorway: proxy.doorway,
-            limits: proxy.limits,
-            cohort: Cohort::default(),
-            stopping,
-            // 16 random hex digits, whatever they are called.
-            id_prefix: AppId::random().into(),
-            next_id: AtomicU64::new(0),
-        }
-    }
-
-    fn request_id(&self) -> HeaderValue {
-        let id = format!("{}-{:x}", self.id_prefix, self.next_id.fetch_add(1, Ordering::Relaxed));
-        HeaderValue::from_str(&id).expect("hex digits are visible ASCII")
-    }
-}
-
-// === impl Cohort ===
-
-impl Cohort {
-    /// Waits until all have ended, and cuts those that have not after `grace`.
-    async fn end(&self, grace: Duration) {
-        self.tasks.close();
-        if timeout(grace, self.tasks.wait()).await.is_err() {
-            tracing::info!(connections = self.tasks.len(), "cutting what is still running");
-            self.cut.cancel();
-            self.tasks.wait().await;
-        }
+    ///
+    /// # Errors
+    /// A thread or its runtime cannot be started; of kind `Setup`.
+    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
+        cores::serve(self, listener, shutdown).await
     }
 }

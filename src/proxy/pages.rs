@@ -1,8 +1,7 @@
 //! What the proxy says itself: small honest pages, HTML for browsers and one line of text for everybody else.
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Response, StatusCode};
 
 use super::answer::AnswerBody;
@@ -47,9 +46,7 @@ pub(super) fn no_such_page(reader: Reader) -> Response<AnswerBody> {
 
 pub(super) fn refused(reader: Reader, refusal: &Refusal) -> Response<AnswerBody> {
     let words = format!("The request was not understood: {}.", refusal.why);
-    let mut answer = page(reader, refusal.status, "Bad request", &words);
-    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    answer
+    page(reader, refusal.status, "Bad request", &words)
 }
 
 /// The client did not send the body that it owed.
@@ -105,12 +102,21 @@ pub(super) fn options() -> Response<AnswerBody> {
     answer
 }
 
+/// An answer for whom nothing else can be said to, as it is written: HTTP/1.1, one line, and the end of the connection.
+pub(super) fn bare(status: u16, reason: &str, why: &str) -> String {
+    let text = format!("{why}\n");
+    format!(
+        "HTTP/1.1 {status} {reason}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
+        text.len()
+    )
+}
+
 fn page(reader: Reader, status: StatusCode, title: &str, words: &str) -> Response<AnswerBody> {
     let (kind, text) = match reader {
         Reader::Browser => ("text/html; charset=utf-8", html(status, title, words)),
         Reader::Program => ("text/plain; charset=utf-8", format!("{words}\n")),
     };
-    let mut answer = Response::new(AnswerBody::Own(Full::new(Bytes::from(text))));
+    let mut answer = Response::new(AnswerBody::own(Bytes::from(text)));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,6 +1,6 @@
 //! What a request head must look like before an app sees it: pure, no I/O (RFC 9110, RFC 9112; research/reliability.md §3).
 
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::http::uri::Scheme;
 use hyper::{HeaderMap, Method, StatusCode, Version};
@@ -126,7 +126,12 @@ fn wants_websocket(headers: &HeaderMap) -> bool {
 
 /// Returns the names listed in `Connection`.
 pub(super) fn names_in_connection(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(',').map(str::trim))
+    list(headers, &CONNECTION)
+}
+
+/// Returns the members of a list header, over all its lines (RFC 9110 §5.6.1).
+pub(super) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(',').map(str::trim))
 }
 
 fn bad(why: &'static str) -> Refusal {

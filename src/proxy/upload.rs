@@ -12,7 +12,7 @@ use hyper::StatusCode;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
-use super::Client;
+use super::client::Client;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
@@ -56,7 +56,7 @@ impl UploadBody {
 
     fn end(&mut self) {
         self.inner = None;
-        self.watch.iter().for_each(|(_, client)| client.owes_body.store(false, Ordering::Relaxed));
+        self.watch.iter().for_each(|(_, client)| client.set_owes_body(false));
     }
 
     fn fail(&mut self, trouble: u8, fault: Fault) -> Fault {

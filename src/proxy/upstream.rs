@@ -1,4 +1,4 @@
-//! One connection to an app, or to the API. It has no task: whoever waits for its answer moves it, and dropping it hangs up.
+//! One HTTP/1.1 connection to an app, or to the API. It has no task: whoever waits for its answer moves it, and dropping it hangs up.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,9 +16,10 @@ use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::io::{UpstreamIo, Wire};
 use super::keepalive::watch_peer;
+use super::multiplex::Stream;
 use super::upload::{UploadBody, UploadWatch};
+use super::upstream_io::{UpstreamIo, Wire};
 
 /// A connection to an app: hyper's two halves kept together. It is large, and therefore boxed where it moves.
 pub(super) struct Link {
@@ -27,8 +28,13 @@ pub(super) struct Link {
     is_finished: bool,
 }
 
-/// For those whose answer may take any time.
-pub(super) const NO_LIMIT: Duration = Duration::MAX;
+/// What brings an answer.
+pub(super) enum Carrier {
+    /// A connection that it has to itself.
+    Link(Box<Link>),
+    /// A part of one.
+    Stream(Stream),
+}
 
 /// Why there is no answer of the app.
 pub(super) enum Failure {
@@ -92,29 +98,18 @@ impl Link {
         &mut self,
         request: Request<UploadBody>,
         upload: Option<&UploadWatch>,
-        patience: Duration,
+        patience: Option<Duration>,
     ) -> Result<Response<Incoming>, Failure> {
         let mut answer = pin!(self.sender.try_send_request(request));
         let (wire, is_finished) = (&mut self.wire, &mut self.is_finished);
-        let mut arrival = pin!(std::future::poll_fn(|cx| {
+        let arrival = std::future::poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(answer);
             }
             drive(wire, is_finished, cx);
             answer.as_mut().poll(cx)
-        }));
-        let mut wait = patience;
-        loop {
-            tokio::select! {
-                biased;
-                answer = arrival.as_mut() => return answer.map_err(cut),
-                () = sleep(wait) => {}
-            }
-            wait = patience.saturating_sub(upload.map_or(patience, UploadWatch::idle));
-            if wait.is_zero() {
-                return Err(Failure::Late);
-            }
-        }
+        });
+        await_head(arrival, upload, patience).await
     }
 
     /// Lets the connection read and write what it can.
@@ -139,6 +134,44 @@ fn drive(wire: &mut Connection<TokioIo<UpstreamIo>, UploadBody>, is_finished: &m
     // Errors reach the one who waits for the answer or its body.
     if !*is_finished && Pin::new(wire).poll(cx).is_ready() {
         *is_finished = true;
+    }
+}
+
+// === impl Stream ===
+
+impl Stream {
+    /// As [`Link::send`].
+    pub(super) async fn send(
+        &mut self,
+        request: Request<UploadBody>,
+        upload: Option<&UploadWatch>,
+        patience: Option<Duration>,
+    ) -> Result<Response<Incoming>, Failure> {
+        await_head(self.connection.sender().try_send_request(request), upload, patience).await
+    }
+}
+
+type Arrival = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>;
+
+/// Waits at most `patience` after the app took the last byte of the upload; `None`: any time.
+async fn await_head(
+    arrival: impl Future<Output = Arrival>,
+    upload: Option<&UploadWatch>,
+    patience: Option<Duration>,
+) -> Result<Response<Incoming>, Failure> {
+    let Some(patience) = patience else { return arrival.await.map_err(cut) };
+    let mut arrival = pin!(arrival);
+    let mut wait = patience;
+    loop {
+        tokio::select! {
+            biased;
+            answer = arrival.as_mut() => return answer.map_err(cut),
+            () = sleep(wait) => {}
+        }
+        wait = patience.saturating_sub(upload.map_or(patience, UploadWatch::idle));
+        if wait.is_zero() {
+            return Err(Failure::Late);
+        }
     }
 }
 

@@ -93,7 +93,10 @@ async fn serve(settings: Settings) -> Result<()> {
     let (doors, edge) = (CancellationToken::new(), CancellationToken::new());
     let (doorway, arrivals) = Doorway::new();
     // Apps are served before anything asks the engine, which may hang.
-    tasks.spawn(Proxy::new(rooms.routes.clone()).with_api(doorway).serve(http_listener, edge.clone()));
+    let proxy = Proxy::new(rooms.routes.clone())
+        .with_api(doorway)
+        .with_connections_per_address(rooms.deployer.rooms().settings.connections_per_address);
+    let mut proxy = tasks.spawn(proxy.serve(http_listener, edge.clone()));
     setup::guard(&rooms).await;
     setup::announce(&rooms, &addresses, &host_key).await?;
     let ssh_server = SshServer::new(rooms.platform.clone(), host_key);
@@ -104,7 +107,10 @@ async fn serve(settings: Settings) -> Result<()> {
     tasks.close();
     setup::say("ready");
 
-    let signal = signals.next().await;
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        served = &mut proxy => return served.map_err(|err| Error::failed("the proxy has failed").because(err))?,
+    };
     info!(signal, "stopping");
     let orderly = async {
         // The proxy goes on while pushes and sessions end: apps are reachable as long as anything can be.

@@ -14,7 +14,7 @@ use super::stop;
 use crate::command::{Look, render_error};
 use crate::config::Listen;
 use crate::error::{Error, Result};
-use crate::model::{AppId, AppName, Version};
+use crate::model::{AppId, AppName, Version, limits};
 use crate::proxy::Proxy;
 use crate::route::{HostName, Release, Routes};
 
@@ -30,6 +30,9 @@ struct Line {
     /// The routes
     #[arg(long, value_name = "FILE")]
     routes: PathBuf,
+    /// Connections that one client address may have at once; 0: any number
+    #[arg(long, value_name = "N", default_value_t = limits::CLIENT_CONNECTIONS_PER_ADDRESS)]
+    connections_per_address: usize,
 }
 
 const AFTER: &str = "A line of the file is a host and an address, as in
@@ -66,24 +69,23 @@ fn run(line: &Line) -> Result<()> {
     let listen = Listen::parse("http", Some(&line.http), 80)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|err| Error::setup("the runtime could not start").because(err))?;
-    runtime.block_on(serve(routes, &listen))
+    runtime.block_on(serve(Proxy::new(routes).with_connections_per_address(line.connections_per_address), &listen))
 }
 
-async fn serve(routes: Routes, listen: &Listen) -> Result<()> {
+async fn serve(proxy: Proxy, listen: &Listen) -> Result<()> {
     let mut signals = stop::Signals::listen()?;
     let listener = Inherited::from_env().take_or_bind("http", listen)?;
     say(&format!("http {}", address_of(&listener)?));
     let shutdown = CancellationToken::new();
-    let mut serving = std::pin::pin!(Proxy::new(routes).serve(listener, shutdown.clone()));
+    let mut serving = std::pin::pin!(proxy.serve(listener, shutdown.clone()));
     tokio::select! {
-        () = &mut serving => return Ok(()),
+        served = &mut serving => return served,
         _ = signals.next() => shutdown.cancel(),
     }
     tokio::select! {
-        () = serving => {}
-        _ = signals.next() => {}
+        served = serving => served,
+        _ = signals.next() => Ok(()),
     }
-    Ok(())
 }
 
 fn read(path: &Path) -> Result<Table> {

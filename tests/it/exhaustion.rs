@@ -52,7 +52,7 @@ fn idle_connections_cost_little_and_hold_nobody_up() {
     let wanted = rounds(2000, 10_000);
     let may_open = raise_open_files();
     assert!(may_open > wanted as u64 + 500, "this shell may open {may_open} files: ulimit -Hn");
-    let mini = Mini::start();
+    let mini = Mini::start_with(&["--connections-per-address", "0"]);
     mini.anna.push(Repo::hello().path(), mini.ssh, "hello", &["main"]).ok();
     let (alone, before, files_before) = (worst_but_one(mini.http), memory_mib(&mini), files(&mini));
 
@@ -95,7 +95,7 @@ fn is_answered(stream: &mut TcpStream) {
 
 #[test]
 fn a_server_without_descriptors_keeps_whom_it_has_and_recovers() {
-    let mini = Mini::start();
+    let mini = Mini::start_with(&["--connections-per-address", "0"]);
     mini.anna.push(Repo::hello().path(), mini.ssh, "hello", &["main"]).ok();
     let mut early = connect(mini.http);
     is_answered(&mut early);

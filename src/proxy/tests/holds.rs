@@ -113,7 +113,7 @@ async fn a_stopping_server_sends_the_held_away_at_once() {
     let answer = timeout(Duration::from_secs(5), rest(&mut held)).await.expect("a stop waits for no app");
     assert_status(&answer, 503);
     assert!(answer.contains("connection: close") && answer.contains("mini itself is restarting"), "{answer}");
-    timeout(PATIENCE, rig.served).await.expect("the proxy returns").unwrap();
+    timeout(PATIENCE, rig.served).await.expect("the proxy returns").unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -134,7 +134,7 @@ async fn stopping_lets_a_running_request_finish_and_closes_idle_ones() {
     finish.cancel();
     let answer = rest(&mut busy).await;
     assert!(answer.ends_with("done") && answer.contains("connection: close"), "{answer}");
-    timeout(PATIENCE, rig.served).await.expect("the proxy returns").unwrap();
+    timeout(PATIENCE, rig.served).await.expect("the proxy returns").unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn a_slow_answer_does_not_keep_others_out_while_stopping() {
         assert!(answer.ends_with("done") && answer.contains("connection: close"), "{answer}");
     }
     drop(slow);
-    timeout(PATIENCE, rig.served).await.expect("the slow one was all that it waited for").unwrap();
+    timeout(PATIENCE, rig.served).await.expect("the slow one was all that it waited for").unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn stopping_cuts_what_does_not_finish_in_its_grace() {
 
     rig.shutdown.cancel();
 
-    timeout(Duration::from_secs(5), rig.served).await.expect("the grace is bounded").unwrap();
+    timeout(Duration::from_secs(5), rig.served).await.expect("the grace is bounded").unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn stopping_closes_websockets_at_once() {
 
     rig.shutdown.cancel();
 
-    timeout(Duration::from_secs(1), rig.served).await.expect("a websocket holds nobody up").unwrap();
+    timeout(Duration::from_secs(1), rig.served).await.expect("a websocket holds nobody up").unwrap().unwrap();
     assert_eq!(rest(&mut client).await, "");
 }
 
@@ -217,5 +217,5 @@ async fn a_request_that_comes_on_an_accepted_connection_while_stopping_is_answer
 
     let answer = rest(&mut client).await;
     assert!(answer.ends_with("hello") && answer.contains("connection: close"), "{answer}");
-    timeout(Duration::from_secs(1), rig.served).await.expect("nothing is left to do").unwrap();
+    timeout(Duration::from_secs(1), rig.served).await.expect("nothing is left to do").unwrap().unwrap();
 }

@@ -161,17 +161,9 @@ async fn a_client_that_does_not_read_its_answer_is_cut() {
 }
 
 #[tokio::test]
-async fn a_head_that_never_ends_is_given_up() {
-    let rig = Rig::start_with(|limits| limits.head = Duration::from_millis(100)).await;
-
-    let answer = rig.talk("GET / HTTP/1.1\r\nhost: blo").await;
-
-    assert_eq!(answer, "");
-}
-
-#[tokio::test]
 async fn the_first_byte_is_owed_only_once_the_upload_is_over() {
-    let rig = Rig::start_with(|limits| limits.first_byte = Duration::from_millis(300)).await;
+    let rig = Rig::start().await;
+    rig.expect_first_byte_within(Duration::from_millis(300));
     let app = App::start(|mut stream| async move {
         read_head(&mut stream).await;
         read_bytes(&mut stream, 10).await;
@@ -192,7 +184,8 @@ async fn the_first_byte_is_owed_only_once_the_upload_is_over() {
 
 #[tokio::test]
 async fn an_app_that_takes_no_byte_of_an_upload_is_504() {
-    let rig = Rig::start_with(|limits| limits.first_byte = Duration::from_millis(200)).await;
+    let rig = Rig::start().await;
+    rig.expect_first_byte_within(Duration::from_millis(200));
     let app = App::start(|stream| async move {
         std::future::pending::<()>().await;
         drop(stream);

@@ -3,7 +3,9 @@
 mod answers;
 mod doorway;
 mod holds;
+mod http2;
 mod lifecycle;
+mod limits;
 mod misbehaviour;
 mod streams;
 mod upstreams;
@@ -22,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Limits, Proxy};
+use crate::error::Result;
 use crate::model::{AppId, Version};
-use crate::route::{Doorway, Drained, Lease, Release, Routes, Target, Traffic};
+use crate::route::{Doorway, Drained, Edge, Lease, Protocol, Release, Routes, Target, Traffic};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -36,7 +39,7 @@ struct Rig {
     routes: Routes,
     id: AppId,
     shutdown: CancellationToken,
-    served: JoinHandle<()>,
+    served: JoinHandle<Result<()>>,
 }
 
 /// An app in the test: every connection is given to a handler. Dropping it hangs up on everybody.
@@ -62,6 +65,7 @@ impl Rig {
         let (routes, id) = (Routes::new(None).unwrap(), AppId::random());
         routes.add_app("blog".parse().unwrap(), id.clone());
         let mut proxy = Proxy { doorway, ..Proxy::new(routes.clone()) };
+        proxy.limits.per_address = 0;
         change(&mut proxy.limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
@@ -76,6 +80,11 @@ impl Rig {
     fn switch_to(&self, version: u32, upstreams: &[SocketAddr]) -> (Drained, Option<Lease>) {
         let (release, drained) = Release::new("blog".parse().unwrap(), self.id.clone(), Version(version), upstreams.to_vec());
         (drained, self.routes.switch(&self.id, release))
+    }
+
+    /// Gives `blog` this long to the first byte of its answers.
+    fn expect_first_byte_within(&self, time: Duration) {
+        self.routes.set_edge(&self.id, Edge { first_byte: Some(time), ..Edge::default() });
     }
 
     async fn connect(&self) -> TcpStream {

@@ -52,10 +52,8 @@ async fn a_large_body_arrives_whole_in_both_directions() {
 
 #[tokio::test]
 async fn silence_after_the_head_has_no_limit() {
-    let rig = Rig::start_with(|limits| {
-        (limits.first_byte, limits.progress) = (Duration::from_millis(50), Duration::from_millis(50));
-    })
-    .await;
+    let rig = Rig::start_with(|limits| limits.progress = Duration::from_millis(50)).await;
+    rig.expect_first_byte_within(Duration::from_millis(50));
     let app = App::start(|mut stream| async move {
         read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n").await.unwrap();

@@ -1,0 +1,105 @@
+//! The life of a client's connection: HTTP/1.1, or HTTP/2 from its preface on, until one side ends it.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{sleep, timeout};
+
+use super::client::Client;
+use super::client_io::{ClientIo, ClientStream, Opening};
+use super::cores::Shared;
+use super::ending::{Call, Cohort};
+use super::exchange::answer;
+use super::{http2, pages};
+use crate::model::limits::MAX_HEAD_BYTES;
+
+/// A request that is on its way when we stop is still answered, with `Connection: close`: hyper would close at once.
+pub(super) const LAST_CALL: Duration = Duration::from_millis(250);
+
+/// A client that is still sending when we close would be reset and lose the answer: it is read for this long.
+const LINGER: Duration = Duration::from_secs(10);
+const LINGER_SILENCE: Duration = Duration::from_secs(2);
+
+/// How HTTP/1.1 is spoken to clients. Times are kept by [`ClientIo`].
+pub(super) fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // hyper's own limit of 100 headers is `limits::MAX_HEADERS`; saying so would move its parser's table to the heap.
+    builder.max_buf_size(MAX_HEAD_BYTES).max_header_size(MAX_HEAD_BYTES).half_close(false).header_read_timeout(None);
+    builder
+}
+
+/// Serves one connection until it ends.
+pub(super) async fn converse(shared: Rc<Shared>, cohort: Rc<Cohort>, stream: ClientStream, client: Arc<Client>) {
+    let io = ClientIo::new(stream, &shared.limits, Arc::clone(&client));
+    if let Some(preface) = speak_http1(&shared, &cohort, io, &client).await {
+        http2::speak(&shared, &cohort, preface, &client).await;
+    }
+}
+
+/// Speaks HTTP/1.1; gives the stream back when its client begins with HTTP/2's preface.
+async fn speak_http1(shared: &Rc<Shared>, cohort: &Rc<Cohort>, io: ClientIo, client: &Arc<Client>) -> Option<ClientIo> {
+    let service = service_fn(|request| {
+        let answer = answer(Rc::clone(shared), Arc::clone(client), request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let mut conn = shared.http1.serve_connection(TokioIo::new(io), service).with_upgrades();
+    let ended = tokio::select! {
+        biased;
+        ended = &mut conn => ended,
+        () = last_call(cohort) => {
+            std::pin::Pin::new(&mut conn).graceful_shutdown();
+            (&mut conn).await
+        }
+    };
+    let is_unread = ended.is_err() || client.owes_body();
+    if let Err(err) = &ended {
+        tracing::debug!(error = %err, "connection ended");
+    }
+    // Nothing comes back after an upgrade.
+    let io = conn.into_parts()?.io.into_inner();
+    match io.opening() {
+        Opening::Preface => return Some(io.into_http2()),
+        Opening::Refused(status) => part(io, status).await,
+        Opening::Http1 if is_unread => linger(io).await,
+        Opening::Http1 | Opening::Http2 => {}
+    }
+    None
+}
+
+/// Resolves a moment after the cohort is called to finish.
+pub(super) async fn last_call(cohort: &Rc<Cohort>) {
+    cohort.until(Call::Finish).await;
+    sleep(LAST_CALL).await;
+}
+
+/// Says why a head was not understood, which hyper's own answer does not.
+async fn part(mut io: ClientIo, status: u16) {
+    let page = match status {
+        408 => pages::bare(408, "Request Timeout", "the request's head did not come in time"),
+        414 => pages::bare(414, "URI Too Long", "the request's target is too long"),
+        431 => pages::bare(431, "Request Header Fields Too Large", "the request's head is too large"),
+        _ => pages::bare(400, "Bad Request", "the request's head is malformed"),
+    };
+    let said = io.stream_mut().write_all(page.as_bytes());
+    if matches!(timeout(LINGER_SILENCE, said).await, Ok(Ok(()))) {
+        linger(io).await;
+    }
+}
+
+/// Closes the writing half and reads what the client still sends, so that it can read our last answer.
+async fn linger(mut io: ClientIo) {
+    let stream = io.stream_mut();
+    let drain = async {
+        let mut scratch = [0; 4096];
+        if stream.shutdown().await.is_ok() {
+            while matches!(timeout(LINGER_SILENCE, stream.read(&mut scratch)).await, Ok(Ok(1..))) {}
+        }
+    };
+    let _ = timeout(LINGER, drain).await;
+}

@@ -1,0 +1,128 @@
+//! A thread for each core, with a runtime, connections and pools of its own.
+
+use std::cell::Cell;
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+
+use hyper::header::HeaderValue;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::accept;
+use super::admission::Admission;
+use super::deal::{Deal, Dealt};
+use super::ending::{Call, Cohort};
+use super::pool::Pool;
+use super::{Limits, Proxy, connection};
+use crate::error::{Error, Result};
+use crate::model::AppId;
+use crate::route::{Doorway, Routes};
+
+/// What the connections of one core share.
+pub(super) struct Shared {
+    pub(super) routes: Routes,
+    /// The way to the API, for requests to the server itself.
+    pub(super) doorway: Option<Doorway>,
+    pub(super) limits: Limits,
+    pub(super) pool: Rc<Pool>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) deal: Deal,
+    /// Connections of before the stop, and tunnels.
+    pub(super) cohort: Rc<Cohort>,
+    pub(super) http1: hyper::server::conn::http1::Builder,
+    /// Request ids: a random half for this core, a number for the request.
+    id_prefix: String,
+    next_id: Cell<u64>,
+}
+
+/// Serves on every core until `shutdown` and the end of all connections.
+pub(super) async fn serve(proxy: Proxy, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
+    let unfit = |err| Error::setup("the proxy cannot share its listening socket between cores").because(err);
+    let listener = listener.into_std().map_err(unfit)?;
+    let admission = Admission::new(proxy.limits.per_address, proxy.limits.connections);
+    let mut cores = Vec::new();
+    for (deal, dealt) in Deal::between(count()) {
+        let listener = listener.try_clone().map_err(unfit)?;
+        let core = Core { proxy: proxy.clone(), listener, deal, dealt, admission: Arc::clone(&admission), shutdown: shutdown.clone() };
+        cores.push(core.start()?);
+    }
+    // Each core lets go of its duplicate when it takes nobody in any more: this one would keep the port.
+    drop(listener);
+    for core in cores {
+        let ended = core.await.map_err(|err| Error::failed("a core of the proxy ended before its time").because(err))?;
+        ended.map_err(|err| Error::setup("a core of the proxy could not start").because(err))?;
+    }
+    Ok(())
+}
+
+fn count() -> usize {
+    thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// What a core starts with.
+struct Core {
+    proxy: Proxy,
+    listener: StdListener,
+    deal: Deal,
+    dealt: Dealt,
+    admission: Arc<Admission>,
+    shutdown: CancellationToken,
+}
+
+// === impl Core ===
+
+impl Core {
+    /// Starts the thread; what is returned resolves when it has ended, to an error if it panicked.
+    fn start(self) -> Result<oneshot::Receiver<io::Result<()>>> {
+        let (done, ended) = oneshot::channel();
+        let thread = thread::Builder::new().name("proxy".into());
+        let started = thread.spawn(move || drop(done.send(self.run())));
+        started.map_err(|err| Error::setup("a thread of the proxy could not start").because(err))?;
+        Ok(ended)
+    }
+
+    fn run(self) -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        runtime.block_on(async move {
+            let listener = TcpListener::from_std(self.listener)?;
+            let shared = Rc::new(Shared::new(self.proxy, self.admission, self.deal));
+            accept::serve(shared, listener, self.dealt, self.shutdown).await;
+            Ok(())
+        })
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn new(proxy: Proxy, admission: Arc<Admission>, deal: Deal) -> Shared {
+        Shared {
+            pool: Rc::new(Pool::new(proxy.limits.idle)),
+            routes: proxy.routes,
+            doorway: proxy.doorway,
+            limits: proxy.limits,
+            admission,
+            deal,
+            cohort: Cohort::new(Call::GoOn),
+            http1: connection::http1(),
+            // 16 random hex digits, whatever they are called.
+            id_prefix: AppId::random().into(),
+            next_id: Cell::new(0),
+        }
+    }
+
+    /// Whether the proxy is to end: requests finish, nothing new begins.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.cohort.is_called(Call::Finish)
+    }
+
+    pub(super) fn request_id(&self) -> HeaderValue {
+        let number = self.next_id.replace(self.next_id.get() + 1);
+        HeaderValue::from_str(&format!("{}-{number:x}", self.id_prefix)).expect("hex digits are visible ASCII")
+    }
+}
