@@ -69,7 +69,7 @@ async fn grpc_app() -> App {
 }
 
 fn speak_http2_to_the_app(rig: &Rig) {
-    rig.routes.set_edge(&rig.id, Edge { protocol: Protocol::H2c, ..Edge::default() });
+    rig.routes.set_edge(&rig.id, &Edge { protocol: Protocol::H2c, ..Edge::default() });
 }
 
 #[tokio::test]

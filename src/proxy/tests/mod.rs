@@ -84,7 +84,7 @@ impl Rig {
 
     /// Gives `blog` this long to the first byte of its answers.
     fn expect_first_byte_within(&self, time: Duration) {
-        self.routes.set_edge(&self.id, Edge { first_byte: Some(time), ..Edge::default() });
+        self.routes.set_edge(&self.id, &Edge { first_byte: Some(time), ..Edge::default() });
     }
 
     async fn connect(&self) -> TcpStream {
