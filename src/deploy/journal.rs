@@ -3,6 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::fault::contained;
+use super::owed::End;
 use super::turns::{Attempt, ReleaseTurn};
 use super::{Deployer, Talk};
 use crate::error::{Error, Result};
@@ -90,22 +91,19 @@ impl Deployer {
     /// Runs a deploy's work and writes its failure into the journal and the app's log.
     pub(super) async fn journaled<T>(&self, deploy: DeployId, work: impl Future<Output = Result<T>>) -> Result<T> {
         let result = contained(work).await;
-        if let Err(err) = &result
-            && let Err(broken) = self.note_failure(deploy, err).await
-        {
-            tracing::error!(%deploy, err = ?broken, "a failed deploy could not be journaled");
+        if let Err(err) = &result {
+            self.note_failure(deploy, err).await;
         }
         result
     }
 
-    async fn note_failure(&self, deploy: DeployId, err: &Error) -> Result<()> {
-        let store = &self.rooms().store;
-        store.fail(deploy, err.sentence().to_owned()).await?;
-        let failed = store.deploy(deploy).await?;
-        // A release that failed has said so itself.
-        if failed.version.is_none() {
-            self.note(&failed.app, "build", &format!("failed: {}", err.sentence())).await;
+    async fn note_failure(&self, deploy: DeployId, err: &Error) {
+        self.write_down(End::Failed(deploy, err.sentence().to_owned())).await;
+        match self.rooms().store.deploy(deploy).await {
+            // A release that failed has said so itself.
+            Ok(failed) if failed.version.is_some() => {}
+            Ok(failed) => self.note(&failed.app, "build", &format!("failed: {}", err.sentence())).await,
+            Err(err) => tracing::warn!(%deploy, ?err, "whose deploy failed cannot be read"),
         }
-        Ok(())
     }
 }

@@ -27,6 +27,7 @@ mod logged;
 mod lost;
 mod names;
 mod oneoff;
+mod owed;
 mod patience;
 mod phase;
 mod place;
@@ -123,6 +124,8 @@ struct Inner {
     background: TaskTracker,
     /// What the last run left under way, until it is ended.
     left: Mutex<Option<recover::Left>>,
+    /// What the database had no room for.
+    owed: Mutex<Vec<owed::End>>,
     /// Counts the starts of containers, so that a log follower notices new ones.
     starts: watch::Sender<u64>,
     roster: roster::Roster,
@@ -154,6 +157,7 @@ impl Deployer {
             background: TaskTracker::new(),
             starts: watch::Sender::new(0),
             left: Mutex::default(),
+            owed: Mutex::default(),
             roster: roster::Roster::default(),
             trial: tokio::sync::Mutex::default(),
             upkeep: tokio::sync::Mutex::default(),

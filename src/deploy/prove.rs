@@ -2,6 +2,7 @@
 
 use super::environment::{self, Config};
 use super::fault::contained;
+use super::owed::End;
 use super::start::{Blueprint, say_start};
 use super::turns::{Attempt, ReleaseTurn};
 use super::way::Way;
@@ -121,10 +122,7 @@ impl Deployer {
     }
 
     async fn fail_release(&self, recipe: &Recipe, version: Version, reason: &str) {
-        let store = &self.rooms().store;
-        if let Err(err) = store.fail_release(recipe.app.id.clone(), version, reason.to_owned()).await {
-            tracing::error!(app.name = %recipe.app.name, release.version = %version, ?err, "a failed release could not be marked");
-        }
+        self.write_down(End::NeverLive(recipe.app.id.clone(), version, reason.to_owned())).await;
         self.note(&recipe.app.id, "release", &format!("{version} failed: {reason}")).await;
     }
 }

@@ -1,9 +1,10 @@
 //! Start-up and resync: rows say what should be, the engine what is; this makes them agree.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use super::Deployer;
+use super::owed::End;
 use crate::engine::{ContainerSummary, TRIAL};
 use crate::error::{Kind, Result};
 use crate::git::Git;
@@ -21,7 +22,9 @@ pub(super) struct Left {
 const STOPPED: &str = "mini stopped before the switch";
 
 impl Deployer {
-    /// Brings rows, routes and repositories to where they should be, after whatever ended the last server. Needs no engine.
+    /// Brings rows, routes and repositories to where they should be, after whatever ended the last server.
+    ///
+    /// Needs no engine and no room on the disk: what cannot be written now is written at a later resync. Errors: the rows cannot be read.
     pub async fn restore(&self) -> Result<()> {
         let rooms = self.rooms();
         if let Err(err) = self.git(Git::sweep_quarantines).await {
@@ -48,13 +51,13 @@ impl Deployer {
         for deploy in rooms.store.unfinished_deploys().await? {
             // A deploy that was live is as good as done: its draining is finished by `agree`.
             let is_live = deploy.stage >= crate::model::Stage::Live;
-            if is_live { rooms.store.finish(deploy.id).await? } else { rooms.store.fail(deploy.id, STOPPED.to_owned()).await? }
+            self.write_down(if is_live { End::Done(deploy.id) } else { End::Failed(deploy.id, STOPPED.to_owned()) }).await;
         }
         crate::failpoint!("restore::journaled");
         let releases = rooms.store.unfinished_releases().await?;
         let releases = releases.into_iter().map(|release| (release.app, release.version)).collect();
-        let left = Left { releases, processes: rooms.store.processes_in_motion().await? };
-        *self.inner.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
+        let processes = rooms.store.processes_in_motion().await?;
+        *self.left() = Some(Left { releases, processes });
         Ok(())
     }
 
@@ -63,7 +66,9 @@ impl Deployer {
     /// One thing that cannot be mended is told and does not stop the others. Errors: the engine does not answer, or the rows cannot be read.
     pub async fn agree(&self) -> Result<()> {
         self.rooms().engine.check().await?;
-        self.end_what_was_left().await?;
+        if self.settle_debts().await | self.end_what_was_left().await? {
+            self.drop_images_of_all().await?;
+        }
         self.end_what_drains_forever().await?;
         crate::failpoint!("agree::ended");
         self.sweep_containers().await?;
@@ -75,31 +80,55 @@ impl Deployer {
         self.resync().await
     }
 
-    /// Ends, once, the releases that the last run left starting or draining, and removes what its builds left. This run's own are not touched: they have requests in flight.
-    async fn end_what_was_left(&self) -> Result<()> {
-        let Some(left) = self.inner.left.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
-        let store = &self.rooms().store;
-        for (app, version) in left.releases {
-            let (app, release) = match (store.app(app.clone()).await, store.release(app, version).await) {
-                (Ok(app), Ok(release)) => (app, release),
-                // Destroyed meanwhile.
-                (Err(err), _) | (_, Err(err)) if err.kind() == Kind::NotFound => continue,
-                (Err(err), _) | (_, Err(err)) => return Err(err),
-            };
-            match release.state {
-                ReleaseState::Starting => {
-                    self.discard_starting(&app, version).await;
-                    store.fail_release(app.id.clone(), version, STOPPED.to_owned()).await?;
-                }
-                ReleaseState::Draining => self.retire_left_behind(app, version),
-                _ => {}
-            }
+    /// Ends the releases that the last run left starting or draining; `true` once, when it has. This run's own are not touched: they have requests in flight.
+    async fn end_what_was_left(&self) -> Result<bool> {
+        let Some(mut left) = self.left().take() else { return Ok(false) };
+        if let Err(err) = self.end(&mut left).await {
+            // What was not come to is for the next time.
+            *self.left() = Some(left);
+            return Err(err);
         }
-        self.end_what_changed(left.processes).await?;
-        for app in store.apps().await? {
+        Ok(true)
+    }
+
+    /// Removes the images of what has found its end: while that is under way, they are needed.
+    async fn drop_images_of_all(&self) -> Result<()> {
+        for app in self.rooms().store.apps().await? {
             if let Err(err) = self.drop_old_images(&app).await {
                 tracing::warn!(app.name = %app.name, ?err, "old images could not be removed");
             }
+        }
+        Ok(())
+    }
+
+    /// Takes out of `left` what it has ended.
+    async fn end(&self, left: &mut Left) -> Result<()> {
+        while let Some((app, version)) = left.releases.first() {
+            self.end_release(app, *version).await?;
+            left.releases.remove(0);
+        }
+        while let Some(process) = left.processes.first() {
+            self.end_changed(process).await?;
+            left.processes.remove(0);
+        }
+        Ok(())
+    }
+
+    async fn end_release(&self, app: &AppId, version: Version) -> Result<()> {
+        let store = &self.rooms().store;
+        let (app, release) = match (store.app(app.clone()).await, store.release(app.clone(), version).await) {
+            (Ok(app), Ok(release)) => (app, release),
+            // Destroyed meanwhile.
+            (Err(err), _) | (_, Err(err)) if err.kind() == Kind::NotFound => return Ok(()),
+            (Err(err), _) | (_, Err(err)) => return Err(err),
+        };
+        match release.state {
+            ReleaseState::Starting => {
+                self.discard_starting(&app, version).await;
+                self.write_down(End::NeverLive(app.id, version, STOPPED.to_owned())).await;
+            }
+            ReleaseState::Draining => self.retire_left_behind(app, version),
+            _ => {}
         }
         Ok(())
     }
@@ -115,20 +144,21 @@ impl Deployer {
         Ok(())
     }
 
-    /// Ends the processes of live releases that the last run was about to start or to end.
-    async fn end_what_changed(&self, processes: Vec<Process>) -> Result<()> {
-        for process in processes {
-            let Ok(app) = self.present(&process.app).await else { continue };
-            if app.current_version != Some(process.version) {
-                continue;
-            }
-            // What it was to replace comes back next, and may share its storage: it is gone before.
-            if process.state == ProcessState::Starting {
-                self.discard_starting(&app, process.version).await;
-            } else {
-                let deployer = self.clone();
-                self.in_background(async move { deployer.end_processes(&app, &[process]).await });
-            }
+    /// Ends a process of a live release that the last run was about to start or to end.
+    async fn end_changed(&self, process: &Process) -> Result<()> {
+        let app = match self.present(&process.app).await {
+            Err(err) if err.kind() == Kind::NotFound => return Ok(()),
+            app => app?,
+        };
+        if app.current_version != Some(process.version) {
+            return Ok(());
+        }
+        // What it was to replace comes back next, and may share its storage: it is gone before.
+        if process.state == ProcessState::Starting {
+            self.discard_starting(&app, process.version).await;
+        } else {
+            let (deployer, process) = (self.clone(), process.clone());
+            self.in_background(async move { deployer.end_processes(&app, &[process]).await });
         }
         Ok(())
     }
@@ -178,7 +208,7 @@ impl Deployer {
                 deployer.drop_old_images(&app).await
             };
             if let Err(err) = retired.await {
-                tracing::error!(app.name = %app.name, release.version = %version, ?err, "an old release could not be retired; the next start does it");
+                tracing::error!(app.name = %app.name, release.version = %version, ?err, "an old release could not be retired; the next resync does it");
             }
         });
     }
@@ -201,6 +231,10 @@ impl Deployer {
             }
         }
         Ok(())
+    }
+
+    fn left(&self) -> MutexGuard<'_, Option<Left>> {
+        self.inner.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn remove_strange_repositories(&self) -> Result<()> {

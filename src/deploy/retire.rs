@@ -8,6 +8,8 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 
 use super::Deployer;
+use super::fault::contained;
+use super::owed::End;
 use crate::engine::ContainerSummary;
 use crate::error::Result;
 use crate::logs::{LogLine, Source};
@@ -34,9 +36,16 @@ impl Deployer {
     pub(super) fn retire_in_background(&self, app: App, previous: Option<Version>, deploy: DeployId, retiring: Option<Retiring>) {
         let deployer = self.clone();
         self.inner.background.spawn(async move {
-            let _retiring = retiring;
-            if let Err(err) = Box::pin(deployer.retire(&app, previous, deploy)).await {
+            // Without an engine or room on the disk it is left draining, for the resync; the deploy itself is over.
+            if let Err(err) = Box::pin(contained(deployer.retire(&app, previous, deploy))).await {
                 tracing::error!(app.name = %app.name, ?err, "an old release could not be retired; the next resync does it");
+            }
+            drop(retiring);
+            crate::failpoint!("retire::noted");
+            deployer.write_down(End::Done(deploy)).await;
+            crate::failpoint!("done::committed");
+            if let Err(err) = deployer.drop_old_images(&app).await {
+                tracing::warn!(app.name = %app.name, ?err, "old images could not be removed");
             }
         });
     }
@@ -44,7 +53,10 @@ impl Deployer {
     async fn retire(&self, app: &App, previous: Option<Version>, deploy: DeployId) -> Result<()> {
         if previous.is_some() {
             crate::failpoint!("draining::before");
-            self.rooms().store.advance(deploy, Stage::Draining).await?;
+            // Only told: the release drains whether the journal has room for that or not.
+            if let Err(err) = self.rooms().store.advance(deploy, Stage::Draining).await {
+                tracing::warn!(app.name = %app.name, %deploy, ?err, "the journal does not say that a release drains");
+            }
             crate::failpoint!("draining::committed");
         }
         let drained = async {
@@ -59,15 +71,9 @@ impl Deployer {
         }
         if let Some(version) = previous {
             crate::failpoint!("draining::drained");
-            // Without an engine it is left draining, for the resync; the deploy itself is over.
-            if let Err(err) = self.retire_release(app, version).await {
-                tracing::warn!(app.name = %app.name, release.version = %version, ?err, "an old release is not retired yet");
-            }
+            self.retire_release(app, version).await?;
         }
-        crate::failpoint!("retire::noted");
-        self.rooms().store.finish(deploy).await?;
-        crate::failpoint!("done::committed");
-        self.drop_old_images(app).await
+        Ok(())
     }
 
     /// Stops a release's containers and marks the release retired; what is already gone is fine.
@@ -110,7 +116,7 @@ impl Deployer {
         });
     }
 
-    /// Stops and removes processes and forgets their rows; what cannot be removed stays in its row for the next start.
+    /// Stops and removes processes and forgets their rows; a container that cannot be removed is one that no row knows, for the resync.
     pub(super) async fn end_processes(&self, app: &App, leaving: &[Process]) {
         let ends: Vec<_> = leaving.iter().map(|process| self.end_process(app, process).boxed()).collect();
         join_all(ends).await;
@@ -120,9 +126,7 @@ impl Deployer {
         if let Some(container) = &process.container {
             self.discard(app, container, &process.name(), self.rooms().settings.stop_grace).await;
         }
-        if let Err(err) = self.rooms().store.drop_process(process.id).await {
-            tracing::error!(app.name = %app.name, process = process.name(), ?err, "an ended process is still in its row");
-        }
+        self.write_down(End::Gone(process.id)).await;
     }
 
     /// Stops a container, keeps what it said in the app's log and removes it.

@@ -4,7 +4,11 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::process::Command;
 
+#[cfg(feature = "failpoints")]
+use crate::harness::eventually;
 use crate::harness::{Mini, Repo, Said, own_engine, unique};
+#[cfg(feature = "failpoints")]
+use crate::whole::{hello, is_whole};
 
 /// A small disk of its own, and the file that fills it.
 struct SmallDisk {
@@ -122,6 +126,7 @@ fn a_full_disk_stops_no_app_loses_nothing_and_is_over_when_space_comes_back() {
         mini.kill_9();
         mini.boot();
     }
+    mini.get("blog", "/").has_status(200);
 
     disk.clear();
     assert_eq!(mini.anna.ssh(mini.ssh, "config:get blog A").ok().stdout.trim(), "1");
@@ -129,6 +134,61 @@ fn a_full_disk_stops_no_app_loses_nothing_and_is_over_when_space_comes_back() {
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
     assert_eq!(mini.anna.ssh(mini.ssh, "config:get blog A").ok().stdout.trim(), "2");
     assert_whole(&mini);
+    mini.finish();
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_server_starts_on_a_full_disk_whatever_the_last_one_had_under_way() {
+    let disk = SmallDisk::mount("64m");
+    let mut mini = on(&disk, &["--disk-floor", "0"]);
+    let repo = hello("first");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    let mut live = (repo.head(), "first");
+    for (at, text, goes_live) in [("probing::answered", "lost", false), ("draining::before", "second", true)] {
+        mini.stop();
+        mini.boot_armed(&format!("{at}=kill"));
+        let commit = repo.next(text);
+        assert_ne!(mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).code, 0);
+        mini.dies();
+        if goes_live {
+            live = (commit, text);
+        }
+
+        disk.fill(0);
+        mini.boot();
+        assert_eq!(mini.get("blog", "/").body, live.1, "after {at}");
+        eventually("what did not go live or was replaced to be gone", || (mini.docker().containers().len() == 1).then_some(()));
+
+        disk.clear();
+        // Its old container goes, so that everything is compared again.
+        mini.anna.ssh(mini.ssh, &format!("config:set blog A={text}")).ok();
+        is_whole(&mini, &live.0, live.1);
+    }
+    assert_whole(&mini);
+    mini.finish();
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn what_a_full_disk_kept_from_being_written_down_is_written_when_there_is_room() {
+    let disk = SmallDisk::mount("64m");
+    let mut mini = on(&disk, &["--disk-floor", "0"]);
+    let repo = hello("first");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    mini.stop();
+    // Long enough for the disk to be full when the old release is retired.
+    mini.boot_armed("draining::before=1*sleep(5000)");
+    let second = repo.next("second");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+
+    disk.fill(0);
+    eventually("the end of the deploy to find no room", || mini.log().contains("a row could not be written").then_some(()));
+    assert_eq!(mini.get("blog", "/").body, "second");
+
+    disk.clear();
+    mini.anna.ssh(mini.ssh, "config:set blog A=1").ok();
+    is_whole(&mini, &second, "second");
     mini.finish();
 }
 
