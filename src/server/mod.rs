@@ -87,6 +87,7 @@ async fn serve(settings: Settings) -> Result<()> {
 
     let mut signals = stop::Signals::listen()?;
     let rooms = setup::open(settings, &data, &addresses, &host_key).await?;
+    let store = rooms.deployer.rooms().store.clone();
     rooms.deployer.restore().await?;
 
     let tasks = TaskTracker::new();
@@ -120,6 +121,9 @@ async fn serve(settings: Settings) -> Result<()> {
         rooms.deployer.settle(SHUTDOWN_GRACE).await;
         edge.cancel();
         tasks.wait().await;
+        if let Err(err) = store.come_to_rest().await {
+            tracing::warn!(?err, "the database's journal is left to the next start");
+        }
     };
     tokio::select! {
         () = orderly => info!("stopped"),

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{DataDir, Settings, is_root};
 use crate::deploy::{Deployer, Rooms as DeployRooms};
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::firewall::Firewall;
 use crate::git::Git;
 use crate::logs::Logs;
@@ -72,6 +72,7 @@ pub async fn open(settings: Settings, data: &DataDir, addresses: &Addresses, hos
     let path = data.path().to_owned();
     let opened = tokio::task::spawn_blocking(move || Ok::<_, Error>((Store::open(&path)?, Git::open(&path)?, Logs::open(&path)?)));
     let (store, git, logs) = opened.await.map_err(|err| Error::setup("the data dir could not be opened").because(err))??;
+    store.stay_open();
     let engine = Engine::with_bridges(store.instance().clone(), settings.engine.clone(), settings.bridges.clone());
     let domain = settings.domain.as_deref().map(str::parse).transpose()?;
     let routes = Routes::new(domain.as_ref())?;
@@ -151,10 +152,15 @@ async fn admit_admins(store: &Store, settings: &Settings) -> Result<()> {
             }
             let wrong = |err: Error| Error::setup(format!("{source}, line {}: {err}", number + 1)).maybe_hint(err.next_step());
             let key = PublicKey::parse(line).map_err(wrong)?;
-            match store.admit_admin_key(key.clone()).await? {
-                Admission::Added(name) => say(&format!("admin `{name}` let in by {source}")),
-                Admission::Present => {}
-                Admission::Removed => say(&format!("{} of {source} was removed with keys:remove and stays out", key.fingerprint())),
+            match store.admit_admin_key(key.clone()).await {
+                Ok(Admission::Added(name)) => say(&format!("admin `{name}` let in by {source}")),
+                Ok(Admission::Present) => {}
+                Ok(Admission::Removed) => say(&format!("{} of {source} was removed with keys:remove and stays out", key.fingerprint())),
+                // The apps and whoever is known already are served from a full disk too.
+                Err(err) if err.kind() == Kind::Unavailable => {
+                    warn(&err, &format!("{} of {source} is not let in before the next start", key.fingerprint()));
+                }
+                Err(err) => return Err(err),
             }
         }
     }

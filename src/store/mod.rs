@@ -79,15 +79,31 @@ impl Store {
     /// [`Kind::Setup`](crate::error::Kind::Setup) that name the path; nothing is mended or replaced.
     pub fn open(data_dir: &Path) -> Result<Store> {
         let connection = file::open(data_dir, schema::MIGRATIONS)?;
-        let takeover = connection.unchecked_transaction()?;
-        older::adopt_from_older(&takeover)?;
-        takeover.commit()?;
+        match older::adopt_from_older(&connection) {
+            // What runs is served from a full disk too.
+            Err(err) if !failure::is_lasting(&err) => {
+                tracing::warn!(?err, "what the mini of before did is not taken over; the next start does it");
+            }
+            adopted => adopted?,
+        }
         let sealer = Sealer::open(data_dir, &connection)?;
         let instance = schema::meta(&connection, "instance")?.ok_or_else(|| {
             let path = data_dir.join(file::NAME);
             Error::setup(format!("the database `{}` has lost its identity", path.display())).hint(file::way_back(&path))
         })?;
         Ok(Store { inner: Arc::new(Inner { connection: Mutex::new(connection), path: data_dir.join(file::NAME), sealer, instance }) })
+    }
+
+    /// Leaves the database open until this process ends.
+    ///
+    /// Closing it removes its journal and the index of that, and a full disk has no room for new ones: the next start would be refused.
+    pub fn stay_open(&self) {
+        std::mem::forget(self.clone());
+    }
+
+    /// Brings all that is in the journal into the file itself, so that whoever copies only that misses nothing.
+    pub async fn come_to_rest(&self) -> Result<()> {
+        self.blocking(|_, conn| Ok(conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)).await
     }
 
     /// Returns the identity of this data dir, made with it.

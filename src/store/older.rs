@@ -8,6 +8,12 @@ use crate::model::{AppId, ContainerId, Version};
 
 /// Takes over what the mini of before did to this file: it knows one process a release, and writes that into `releases`.
 pub(super) fn adopt_from_older(conn: &Connection) -> Result<()> {
+    let takeover = conn.unchecked_transaction()?;
+    adopt(&takeover)?;
+    Ok(takeover.commit()?)
+}
+
+fn adopt(conn: &Connection) -> Result<()> {
     const SEEN: &str = "SELECT 1 FROM processes p WHERE p.app = r.app AND p.version = r.version AND p.address IS r.address \
                         AND p.container_id IS r.container_id";
     let strange = format!("r.state IN ('starting', 'live', 'draining') AND r.address IS NOT NULL AND NOT EXISTS ({SEEN})");
