@@ -43,7 +43,7 @@ async fn forward(
     let reader = Reader::of(&head.headers);
     headers::to_upstream(&mut head.headers, &plan.host, client.ends, || shared.request_id());
     let id = head.headers.get(&X_REQUEST_ID).cloned();
-    let (body, upload) = exchange::upload(shared, body, client);
+    let (body, upload) = exchange::upload(shared, body, client, None);
     let request = exchange::outgoing(head, body, Protocol::Http1);
     let work = async {
         let arrival = timeout(shared.limits.connect, doorway.connect()).await.map_err(|_| Failure::Late)?;

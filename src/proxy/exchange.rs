@@ -14,6 +14,7 @@ use super::answer::AnswerBody;
 use super::attempt::{Attempt, Errand};
 use super::client::Client;
 use super::cores::Shared;
+use super::edge::{self, Visit};
 use super::ending::Call;
 use super::headers::{self, Trailers};
 use super::hold::{Hold, Lack};
@@ -50,11 +51,16 @@ async fn judge_and_forward(shared: &Rc<Shared>, client: &Arc<Client>, request: R
     };
     let method = head.method.clone();
     let Found { target, edge } = shared.routes.find(&plan.host);
-    let answer = match target {
-        Target::Api => api::answer(shared, head, body, &plan, client).await,
-        Target::None => pages::unknown_host(reader, &plan.host),
-        target => Box::pin(forward(shared, target, &edge.unwrap_or_default(), head, body, &plan, client)).await,
+    let edge = edge.unwrap_or_default();
+    let (ip, is_tls) = (client.ends.client.ip(), client.is_tls);
+    let stop = edge::judge(&edge, &Visit { head: &head, host: &plan.host, client: ip, is_tls, https_port: &|_| None }, &shared.routes);
+    let mut answer = match (stop, target) {
+        (Some(stop), _) => edge::answer(reader, &stop),
+        (None, Target::Api) => api::answer(shared, head, body, &plan, client).await,
+        (None, Target::None) => pages::unknown_host(reader, &plan.host),
+        (None, target) => Box::pin(forward(shared, target, &edge, head, body, &plan, client)).await,
     };
+    edge::to_client(&edge, is_tls, answer.headers_mut());
     tracing::debug!(http.method = %method, http.host = %plan.host, http.status = answer.status().as_u16(), "answered");
     if plan.closes || shared.is_stopping() { closing(version, answer) } else { answer }
 }
@@ -80,6 +86,7 @@ async fn forward(
     let reader = Reader::of(&head.headers);
     let trailers = Trailers::wanted(&head);
     let upgrade = head.extensions.remove::<OnUpgrade>().filter(|_| plan.is_websocket && edge.protocol == Protocol::Http1);
+    edge::to_upstream(edge, &mut head.headers);
     headers::to_upstream(&mut head.headers, &plan.host, client.ends, || shared.request_id());
     if upgrade.is_some() {
         headers::set_websocket(&mut head.headers);
@@ -87,7 +94,7 @@ async fn forward(
         trailers.ask(&mut head.headers, edge.protocol);
     }
     interim::listen(&mut head, client);
-    let (body, upload) = upload(shared, body, client);
+    let (body, upload) = upload(shared, body, client, edge.max_body_bytes);
     let mut errand = Errand::new(head, body, upload.as_deref(), plan.is_repeatable, edge);
     let (mut hold, mut refusal) = (Hold::default(), None);
     loop {
@@ -127,12 +134,12 @@ fn nobody(reader: Reader, host: &HostName, target: Target) -> Response<AnswerBod
     }
 }
 
-/// Wraps a client's body, if there is one, and returns what the waiting side sees of it.
-pub(super) fn upload(shared: &Shared, body: Incoming, client: &Arc<Client>) -> (UploadBody, Option<Arc<UploadWatch>>) {
+/// Wraps a client's body, if there is one, and returns what the waiting side sees of it; `most`: the bytes that it may have.
+pub(super) fn upload(shared: &Shared, body: Incoming, client: &Arc<Client>, most: Option<u64>) -> (UploadBody, Option<Arc<UploadWatch>>) {
     if body.is_end_stream() {
         return (UploadBody::none(), None);
     }
-    let (body, upload) = UploadBody::new(body, shared.limits.progress, Arc::clone(client));
+    let (body, upload) = UploadBody::new(body, shared.limits.progress, most, Arc::clone(client));
     (body, Some(upload))
 }
 

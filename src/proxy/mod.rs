@@ -12,6 +12,7 @@ mod client_io;
 mod connection;
 mod cores;
 mod deal;
+mod edge;
 mod ending;
 mod exchange;
 mod headers;

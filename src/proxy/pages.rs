@@ -49,9 +49,13 @@ pub(super) fn refused(reader: Reader, refusal: &Refusal) -> Response<AnswerBody>
     page(reader, refusal.status, "Bad request", &words)
 }
 
-/// The client did not send the body that it owed.
+/// The client did not send the body that it owed, or more than it may.
 pub(super) fn cut_upload(reader: Reader, status: StatusCode) -> Response<AnswerBody> {
-    refused(reader, &Refusal { status, why: "its body ended early, was malformed or did not come" })
+    let why = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "its body brings more than it may here",
+        _ => "its body ended early, was malformed or did not come",
+    };
+    refused(reader, &Refusal { status, why })
 }
 
 /// The API takes no requests now, because the server starts or stops: 503, in the API's own form (RFC 9457).
@@ -111,7 +115,7 @@ pub(super) fn bare(status: u16, reason: &str, why: &str) -> String {
     )
 }
 
-fn page(reader: Reader, status: StatusCode, title: &str, words: &str) -> Response<AnswerBody> {
+pub(super) fn page(reader: Reader, status: StatusCode, title: &str, words: &str) -> Response<AnswerBody> {
     let (kind, text) = match reader {
         Reader::Browser => ("text/html; charset=utf-8", html(status, title, words)),
         Reader::Program => ("text/plain; charset=utf-8", format!("{words}\n")),

@@ -19,6 +19,8 @@ type Fault = Box<dyn std::error::Error + Send + Sync>;
 /// A request body on its way to the app.
 pub(super) struct UploadBody {
     inner: Option<Incoming>,
+    /// How many bytes may still come.
+    left: Option<u64>,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
     watch: Option<(Arc<UploadWatch>, Arc<Client>)>,
@@ -35,19 +37,30 @@ pub(super) struct UploadWatch {
 static CLOCK: LazyLock<Instant> = LazyLock::new(Instant::now);
 const MALFORMED: u8 = 1;
 const STALLED: u8 = 2;
+const TOO_LARGE: u8 = 3;
 
 // === impl UploadBody ===
 
 impl UploadBody {
     pub(super) fn none() -> Self {
-        UploadBody { inner: None, patience: Duration::ZERO, stalled: None, watch: None }
+        UploadBody { inner: None, left: None, patience: Duration::ZERO, stalled: None, watch: None }
     }
 
-    /// Wraps a client's body: fails when the client owes bytes and sends none for `patience`.
-    pub(super) fn new(inner: Incoming, patience: Duration, client: Arc<Client>) -> (Self, Arc<UploadWatch>) {
+    /// Wraps a client's body: fails when the client owes bytes and sends none for `patience`, and after `most` bytes.
+    pub(super) fn new(inner: Incoming, patience: Duration, most: Option<u64>, client: Arc<Client>) -> (Self, Arc<UploadWatch>) {
         let watch = Arc::new(UploadWatch::default());
         watch.touch();
-        (UploadBody { inner: Some(inner), patience, stalled: None, watch: Some((Arc::clone(&watch), client)) }, watch)
+        (UploadBody { inner: Some(inner), left: most, patience, stalled: None, watch: Some((Arc::clone(&watch), client)) }, watch)
+    }
+
+    /// Counts a frame; tells whether it is within what may come.
+    fn takes(&mut self, frame: &Frame<Bytes>) -> bool {
+        let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+        let left = self.left.map(|left| left.checked_sub(length));
+        if let Some(Some(left)) = left {
+            self.left = Some(left);
+        }
+        left != Some(None)
     }
 
     fn moved(&self) {
@@ -82,6 +95,10 @@ impl Body for UploadBody {
         this.stalled = None;
         match frame {
             Some(Ok(frame)) if frame.is_data() => {
+                if !this.takes(&frame) {
+                    let fault = io::Error::new(io::ErrorKind::FileTooLarge, "the body is over its limit");
+                    return Poll::Ready(Some(Err(this.fail(TOO_LARGE, fault.into()))));
+                }
                 this.moved();
                 if this.inner.as_ref().is_none_or(Body::is_end_stream) {
                     this.end();
@@ -120,6 +137,7 @@ impl UploadWatch {
         match self.trouble.load(Ordering::Acquire) {
             MALFORMED => Some(StatusCode::BAD_REQUEST),
             STALLED => Some(StatusCode::REQUEST_TIMEOUT),
+            TOO_LARGE => Some(StatusCode::PAYLOAD_TOO_LARGE),
             _ => None,
         }
     }

@@ -24,6 +24,7 @@ mod disk_full;
 mod domains;
 mod doors;
 mod durability;
+mod edge;
 mod engine_restarts;
 mod exhaustion;
 mod explanations;
