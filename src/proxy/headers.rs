@@ -31,8 +31,8 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-/// Headers by which other proxies name the client; from a client they are a lie.
-const CLIENT_CLAIMS: [&str; 11] = [
+/// Headers by which other proxies name the client, or another host or target than the request's; from a client they are a lie.
+const CLIENT_CLAIMS: [&str; 15] = [
     "cf-connecting-ip",
     "client-ip",
     "fastly-client-ip",
@@ -40,10 +40,14 @@ const CLIENT_CLAIMS: [&str; 11] = [
     "true-client-ip",
     "x-client-ip",
     "x-cluster-client-ip",
+    "x-host",
+    "x-http-host-override",
     "x-original-host",
+    "x-original-url",
     "x-originating-ip",
     "x-real-ip",
     "x-remote-ip",
+    "x-rewrite-url",
 ];
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -221,6 +225,16 @@ mod tests {
             ("x-request-id", "new"),
         ]);
         assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn a_strange_member_of_connection_hides_no_other() {
+        let mut headers = map(&[("x-hop", "1")]);
+        headers.insert(CONNECTION, HeaderValue::from_bytes(b"\xfc, (, x-hop").unwrap());
+
+        to_client(&mut headers, Trailers::none());
+
+        assert!(headers.is_empty());
     }
 
     #[test]

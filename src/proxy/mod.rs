@@ -98,6 +98,13 @@ impl Proxy {
         self
     }
 
+    /// Sets how long peers may owe bytes, and how long a client's connection may idle: for tests, which cannot wait for the real limits.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Proxy {
+        (self.limits.head, self.limits.keep_alive, self.limits.progress) = (patience, patience, patience);
+        self
+    }
+
     /// Serves `listener` on every core until `shutdown`: then closes tunnels and idle connections, lets requests finish for at most
     /// [`limits::SHUTDOWN_GRACE`] and cuts the rest; meanwhile it still accepts. Then it stops accepting, gives those who came last the
     /// same time, and returns. A failing `accept` is waited out, never fatal.

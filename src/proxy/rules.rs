@@ -129,9 +129,10 @@ pub(super) fn names_in_connection(headers: &HeaderMap) -> impl Iterator<Item = &
     list(headers, &CONNECTION)
 }
 
-/// Returns the members of a list header, over all its lines (RFC 9110 §5.6.1).
+/// Returns the members of a list header, over all its lines (RFC 9110 §5.6.1). A member that is no text hides none of the others.
 pub(super) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(',').map(str::trim))
+    let members = headers.get_all(name).iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
+    members.filter_map(|member| std::str::from_utf8(member).ok()).map(str::trim)
 }
 
 fn bad(why: &'static str) -> Refusal {

@@ -12,9 +12,9 @@ use super::listen::{Inherited, address_of};
 use super::setup::{say, start_logging};
 use super::stop;
 use crate::command::{Look, render_error};
-use crate::config::Listen;
+use crate::config::{Listen, Span};
 use crate::error::{Error, Result};
-use crate::model::{AppId, AppName, Version, limits};
+use crate::model::{AppId, AppName, Edge, Version, limits};
 use crate::proxy::Proxy;
 use crate::route::{HostName, Release, Routes};
 
@@ -33,6 +33,9 @@ struct Line {
     /// Connections that one client address may have at once; 0: any number
     #[arg(long, value_name = "N", default_value_t = limits::CLIENT_CONNECTIONS_PER_ADDRESS)]
     connections_per_address: usize,
+    /// How long peers may owe bytes: tests cannot wait for the real limits
+    #[arg(long, value_name = "TIME", hide = true)]
+    patience: Option<Span>,
 }
 
 const AFTER: &str = "A line of the file is a host and an address, as in
@@ -65,11 +68,21 @@ pub fn main(words: &[String]) -> u8 {
 }
 
 fn run(line: &Line) -> Result<()> {
-    let routes = routes_of(&read(&line.routes)?)?;
+    let proxy = proxy_of(line)?;
     let listen = Listen::parse("http", Some(&line.http), 80)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|err| Error::setup("the runtime could not start").because(err))?;
-    runtime.block_on(serve(Proxy::new(routes).with_connections_per_address(line.connections_per_address), &listen))
+    runtime.block_on(serve(proxy, &listen))
+}
+
+fn proxy_of(line: &Line) -> Result<Proxy> {
+    let first_byte = line.patience.map_or(Edge::default().first_byte, |Span(patience)| Some(patience));
+    let routes = routes_of(&read(&line.routes)?, &Edge { first_byte, ..Edge::default() })?;
+    let mut proxy = Proxy::new(routes).with_connections_per_address(line.connections_per_address);
+    if let Some(Span(patience)) = line.patience {
+        proxy = proxy.with_patience(patience);
+    }
+    Ok(proxy)
 }
 
 async fn serve(proxy: Proxy, listen: &Listen) -> Result<()> {
@@ -111,12 +124,13 @@ fn parse(text: &str) -> std::result::Result<Table, (usize, &'static str)> {
     Ok(table)
 }
 
-fn routes_of(table: &Table) -> Result<Routes> {
+fn routes_of(table: &Table, edge: &Edge) -> Result<Routes> {
     let routes = Routes::new(None)?;
     for (number, (host, upstreams)) in table.iter().enumerate() {
         let (id, name) = (AppId::random(), format!("route-{number}").parse::<AppName>()?);
         routes.add_app(name.clone(), id.clone());
         routes.set_domains(&id, &[host.parse()?]);
+        routes.set_edge(&id, edge);
         routes.switch(&id, Release::new(name, id.clone(), Version(1), upstreams.clone()).0);
     }
     Ok(routes)

@@ -1,0 +1,121 @@
+//! What a group of cases plays on: the real `mini proxy`, an origin of its own behind it, and a judge over both.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::client::{Answer, Client, End, PATIENCE};
+use super::judge::{self, Sent};
+use super::origin::{Origin, Script, Wire};
+
+/// The host that the origin answers for.
+pub const HOST: &str = "a.test";
+
+pub struct Stage {
+    /// Where clients go: the proxy or, in the negative control, the origin itself.
+    pub front: SocketAddr,
+    pub origin: Origin,
+    /// How long its clients wait.
+    patience: Duration,
+    proxy: Option<Child>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// What came of the bytes of a case.
+pub struct Outcome {
+    pub end: End,
+    pub answers: Vec<Answer>,
+    /// What the origin got, but for the requests that the stage itself puts behind.
+    pub sent: Vec<Sent>,
+}
+
+/// A request that ends its connection.
+const LAST: &str = "GET /after HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+
+// === impl Stage ===
+
+impl Stage {
+    /// Starts the proxy, with these flags too.
+    pub fn start_with(flags: &[&str]) -> Stage {
+        let (origin, folder) = (Origin::start(), tempfile::tempdir().unwrap());
+        let (routes, address) = (folder.path().join("routes"), origin.address);
+        std::fs::write(&routes, format!("{HOST} {address}\nother.test {address}\nxn--bcher-kva.test {address}\ndead.test 127.0.0.1:1\n"))
+            .unwrap();
+        let mut proxy = Command::new(env!("CARGO_BIN_EXE_mini"))
+            .args(["proxy", "--http", "127.0.0.1:0", "--routes"])
+            .arg(&routes)
+            .args(flags)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(proxy.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let front = line.trim().strip_prefix("http ").expect("it says where it listens").parse().unwrap();
+        Stage { front, origin, patience: PATIENCE, proxy: Some(proxy), _folder: Some(folder) }
+    }
+
+    /// The negative control: nothing stands before the origin.
+    pub fn without_proxy() -> Stage {
+        let origin = Origin::start();
+        Stage { front: origin.address, origin, patience: Duration::from_millis(60), proxy: None, _folder: None }
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.front, self.patience)
+    }
+
+    /// Sends the bytes, and a last request behind them; returns what came of it. Dirt is an error.
+    pub fn talk(&self, bytes: &[u8]) -> Result<Outcome, String> {
+        let mut client = self.connect();
+        client.send(bytes);
+        client.send(LAST);
+        let (end, answers) = (client.read_to_end(), client.answers());
+        let asks = |answer: &Answer| answer.header("x-target").is_some_and(|target| target.contains("smuggled"));
+        if answers.iter().any(asks) {
+            return Err("SMUGGLED: the client got an answer to what was a body".into());
+        }
+        Ok(Outcome { end, answers, sent: self.sent()? })
+    }
+
+    /// Begins a case: what was heard before is forgotten.
+    pub fn begin(&self, script: Option<Script>) {
+        self.origin.begin(script);
+    }
+
+    /// Returns the requests that the origin got in this case.
+    pub fn sent(&self) -> Result<Vec<Sent>, String> {
+        let mut all = Vec::new();
+        for wire in self.origin.wires() {
+            all.extend(judge::requests(&wire.bytes)?);
+        }
+        all.retain(|sent| !sent.target.starts_with("/after"));
+        Ok(all)
+    }
+
+    /// After any case, the next client is served, and gets its own answer.
+    pub fn settle(&self) -> Result<(), String> {
+        let mut client = self.connect();
+        client.send(LAST);
+        client.read_to_end();
+        match client.answers().first() {
+            Some(answer) if answer.status == 200 && answer.text() == "/after" => Ok(()),
+            other => Err(format!("the next client got {other:?}")),
+        }
+    }
+
+    /// Waits until the origin saw what is wanted.
+    pub fn eventually(&self, what: &str, is_so: impl Fn(&[Wire]) -> bool) -> Result<(), String> {
+        let is_so = self.origin.eventually(PATIENCE, is_so);
+        is_so.then_some(()).ok_or_else(|| format!("the origin never saw this: {what}"))
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some(proxy) = &mut self.proxy {
+            let _ = proxy.kill();
+            let _ = proxy.wait();
+        }
+    }
+}
