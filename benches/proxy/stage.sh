@@ -88,7 +88,7 @@ one() {
 load() {
   local http
   read -r http _ <<<"${ports[$1]}"
-  timeout 90 "$pbench" load -i "${pid[$1]}" -d "$secs" "${@:2}" "$http" 2>>"$work/load.log" || true
+  timeout 90 "$pbench" load -i "${pid[$1]}" -d "$secs" ${warm_up:+-w "$warm_up"} "${@:2}" "$http" 2>>"$work/load.log" || true
 }
 
 h2c() {
