@@ -4,9 +4,17 @@
 # 127.0.0.1 at $http, and where it can at $h2c (HTTP/2 without TLS) and $https ($cert, $key: HTTP/1.1 and HTTP/2), and to know the
 # $hosts hosts app0.test … of $work/routes: app<N> is served on 127.0.0.1:$((upstream + N % 20)). Behind TLS app0.test will do.
 
+# As it is shipped: with a line and figures of each request. All clients of the bench have one address.
 peer_mini() {
-  h2c=$http https=
+  local known
+  known=$("$mini" proxy --help)
+  offers() { [[ $known == *" $1 "* ]]; }
+  h2c=$http
   command="$mini proxy --http 127.0.0.1:$http --routes $work/routes"
+  ! offers --connections-per-address || command+=" --connections-per-address 0"
+  ! offers --access-log || command+=" --access-log $work/access.log"
+  ! offers --metrics || command+=" --metrics 127.0.0.1:$((http + 3))"
+  if offers --https; then command+=" --https 127.0.0.1:$https --cert $cert --key $key"; else https=''; fi
 }
 
 # Tuned: upstream connections kept, a socket per worker, no log, uploads passed on as they come.

@@ -66,7 +66,7 @@ stop_all() {
 answers() { "$pbench" load -c 1 -n 1 -w 0 -d 1 -H "app$((hosts - 1)).test" "$1"; }
 
 wait_until() {
-  local deadline=$((SECONDS + 20))
+  local deadline=$((SECONDS + 60))
   until "$@" >/dev/null 2>&1; do
     ((SECONDS < deadline)) || return 1
     sleep 0.05

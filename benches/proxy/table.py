@@ -69,9 +69,10 @@ def memory(results):
         print("\nMemory")
         head("", *(NAMES.get(peer, peer) for peer in peers))
         row("at its start, MB", *(f"{results.median(peer, 'start', 'pss_kb') / 1000:.0f}" for peer in peers))
-        row("with 10,000 idle connections, MB", *(f"{idle[peer] / 1000:.0f}" for peer in peers))
-        row("each, KB", *(f"{(idle[peer] - results.median(peer, 'start', 'pss_kb')) / 10000:.1f}" for peer in peers))
-        row("that stand", *(f"{results.median(peer, 'idle', 'idle'):.0f}" for peer in peers))
+        standing = {peer: results.median(peer, "idle", "idle") for peer in peers}
+        row("idle connections", *(f"{standing[peer]:.0f}" for peer in peers))
+        row("with them, MB", *(f"{idle[peer] / 1000:.0f}" for peer in peers))
+        row("each, KB", *(f"{(idle[peer] - results.median(peer, 'start', 'pss_kb')) / standing[peer]:.1f}" for peer in peers))
     for case, what in ("big-down", "a 10 GiB answer, peak MB"), ("big-up", "a 10 GiB upload, peak MB"):
         if results.rounds("mini", case, "peak_kb", "together"):
             row(what, *(f"{results.median(peer, case, 'peak_kb') / 1000:.0f}" for peer in peers))
