@@ -5,14 +5,20 @@
 # $hosts hosts app0.test … of $work/routes: app<N> is served on 127.0.0.1:$((upstream + N % 20)). Behind TLS app0.test will do.
 
 # As it is shipped: with a line and figures of each request. All clients of the bench have one address.
-peer_mini() {
+peer_mini() { mini_as mini "$mini"; }
+
+# Another binary of mini, to see what a change has changed.
+peer_before() { mini_as before "$BEFORE"; }
+
+# mini_as NAME BINARY
+mini_as() {
   local known
-  known=$("$mini" proxy --help)
+  known=$("$2" proxy --help)
   offers() { [[ $known == *" $1 "* ]]; }
   h2c=$http
-  command="$mini proxy --http 127.0.0.1:$http --routes $work/routes"
+  command="$2 proxy --http 127.0.0.1:$http --routes $work/routes"
   ! offers --connections-per-address || command+=" --connections-per-address 0"
-  ! offers --access-log || command+=" --access-log $work/access.log"
+  ! offers --access-log || command+=" --access-log $work/$1-access.log"
   ! offers --metrics || command+=" --metrics 127.0.0.1:$((http + 3))"
   if offers --https; then command+=" --https 127.0.0.1:$https --cert $cert --key $key"; else https=''; fi
 }
