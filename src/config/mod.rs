@@ -17,7 +17,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::model::{BridgePrefix, limits};
+use crate::model::{AddressRange, BridgePrefix, limits};
 
 pub use data_dir::{DataDir, default_data_dir, is_root};
 pub use folders::Folders;
@@ -98,6 +98,9 @@ pub struct ServerArgs {
     /// Connections that one client address may have at once, an IPv6 address with its whole /64; 0: any number; default: 512
     #[arg(long, value_name = "N", env = "MINI_CONNECTIONS_PER_ADDRESS", hide_env = true)]
     pub connections_per_address: Option<usize>,
+    /// Proxies before this one, as 10.0.0.0/8,2001:db8::1: what they say in X-Forwarded headers about their clients is believed
+    #[arg(long, value_name = "RANGES", env = "MINI_TRUSTED_PROXIES", hide_env = true, value_delimiter = ',')]
+    pub trusted_proxies: Option<Vec<AddressRange>>,
     /// How apps are reached: bridge (their own addresses), ports (published on 127.0.0.1) or auto; default: auto
     #[arg(long, value_name = "WAY", env = "MINI_REACH", hide_env = true)]
     pub reach: Option<ReachBy>,
@@ -146,6 +149,8 @@ pub struct Settings {
     pub disk_floor: u64,
     /// Of one client address; zero: any number.
     pub connections_per_address: usize,
+    /// Whose word on its clients the proxy takes.
+    pub trusted_proxies: Vec<AddressRange>,
     pub reach: ReachBy,
 }
 
@@ -190,6 +195,7 @@ impl Settings {
                 .connections_per_address
                 .or(file.connections_per_address)
                 .unwrap_or(limits::CLIENT_CONNECTIONS_PER_ADDRESS),
+            trusted_proxies: args.trusted_proxies.clone().or(file.trusted_proxies).unwrap_or_default(),
             reach: args.reach.or(file.reach).unwrap_or(ReachBy::Auto),
             data,
         })
@@ -302,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_flag_beats_the_file_and_the_file_beats_the_default() {
-        let file = "http = \":8080\"\nbuilds = 3\nready-time = \"5s\"";
+        let file = "http = \":8080\"\nbuilds = 3\nready-time = \"5s\"\ntrusted-proxies = [\"10.0.0.0/8\", \"::1\"]";
 
         let settings = settings(ServerArgs { builds: Some(2), ..ServerArgs::default() }, file).unwrap();
 
@@ -310,6 +316,7 @@ mod tests {
         assert_eq!(settings.http.0[0].port(), 8080);
         assert_eq!(settings.ready_time, Duration::from_secs(5));
         assert_eq!(settings.ssh.0[0].port(), 2222);
+        assert_eq!(settings.trusted_proxies, ["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()]);
     }
 
     #[test]
@@ -325,6 +332,7 @@ mod tests {
             "bridges = \"eth\"",
             "disk-floor = \"much\"",
             "reach = \"out\"",
+            "trusted-proxies = [\"10.0.0.0/33\"]",
             "= =",
         ] {
             let err = settings(ServerArgs::default(), file).unwrap_err();

@@ -98,7 +98,7 @@ impl Door {
             Err(crowded) => return turn_away(&stream, crowded),
         };
         let span = tracing::debug_span!("connection", client.addr = %client);
-        let client = Arc::new(Client::new(Ends { client, local }));
+        let client = Arc::new(Client::new(Ends { client, local, is_secure: false }));
         let (shared, until_cut, member) = (Rc::clone(&self.shared), cohort.until(Call::Cut), Rc::clone(cohort));
         let connection = async move {
             let _counted = (admitted, counted);

@@ -41,7 +41,7 @@ async fn forward(
     client: &Arc<Client>,
 ) -> Response<AnswerBody> {
     let reader = Reader::of(&head.headers);
-    headers::to_upstream(&mut head.headers, &plan.host, client.ends, || shared.request_id());
+    headers::to_upstream(&mut head.headers, &plan.host, &plan.visitor, || shared.request_id());
     let id = head.headers.get(&X_REQUEST_ID).cloned();
     let (body, upload) = exchange::upload(shared, body, client, None);
     let request = exchange::outgoing(head, body, Protocol::Http1);

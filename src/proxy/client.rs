@@ -8,7 +8,6 @@ use super::headers::Ends;
 /// What a connection's socket and its requests tell each other. All of it happens on one thread: hyper just wants its streams `Send`.
 pub(super) struct Client {
     pub(super) ends: Ends,
-    pub(super) is_tls: bool,
     /// Requests whose answers are not complete.
     open: AtomicU32,
     /// Something of an answer may not have been written yet.
@@ -42,7 +41,6 @@ impl Client {
     pub(super) fn new(ends: Ends) -> Client {
         Client {
             ends,
-            is_tls: false,
             open: AtomicU32::new(0),
             owes_answer: AtomicBool::new(false),
             owes_body: AtomicBool::new(false),

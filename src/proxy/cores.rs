@@ -18,7 +18,7 @@ use super::admission::Admission;
 use super::deal::{Deal, Dealt};
 use super::ending::{Call, Cohort};
 use super::pool::Pool;
-use super::{Limits, Proxy, connection};
+use super::{Limits, Proxy, TrustedProxies, connection};
 use crate::error::{Error, Result};
 use crate::model::AppId;
 use crate::route::{Doorway, Routes};
@@ -29,6 +29,7 @@ pub(super) struct Shared {
     /// The way to the API, for requests to the server itself.
     pub(super) doorway: Option<Doorway>,
     pub(super) limits: Limits,
+    pub(super) trusted: TrustedProxies,
     pub(super) pool: Rc<Pool>,
     pub(super) admission: Arc<Admission>,
     pub(super) deal: Deal,
@@ -106,6 +107,7 @@ impl Shared {
             routes: proxy.routes,
             doorway: proxy.doorway,
             limits: proxy.limits,
+            trusted: proxy.trusted,
             admission,
             deal,
             cohort: Cohort::new(Call::GoOn),

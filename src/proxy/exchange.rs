@@ -41,7 +41,7 @@ async fn judge_and_forward(shared: &Rc<Shared>, client: &Arc<Client>, request: R
     if version < Version::HTTP_2 {
         client.set_owes_body(has_body);
     }
-    let plan = match rules::judge(&head, has_body) {
+    let plan = match rules::judge(&head, has_body, shared.trusted.visitor(&head.headers, client.ends)) {
         Verdict::Forward(plan) => plan,
         Verdict::Options => return pages::options(),
         Verdict::Refuse(refusal) => {
@@ -52,8 +52,8 @@ async fn judge_and_forward(shared: &Rc<Shared>, client: &Arc<Client>, request: R
     let method = head.method.clone();
     let Found { target, edge } = shared.routes.find(&plan.host);
     let edge = edge.unwrap_or_default();
-    let (ip, is_tls) = (client.ends.client.ip(), client.is_tls);
-    let stop = edge::judge(&edge, &Visit { head: &head, host: &plan.host, client: ip, is_tls, https_port: &|_| None }, &shared.routes);
+    let (address, is_tls) = (plan.visitor.address, plan.visitor.is_secure);
+    let stop = edge::judge(&edge, &Visit { head: &head, host: &plan.host, client: address, is_tls, https_port: &|_| None }, &shared.routes);
     let mut answer = match (stop, target) {
         (Some(stop), _) => edge::answer(reader, &stop),
         (None, Target::Api) => api::answer(shared, head, body, &plan, client).await,
@@ -87,7 +87,7 @@ async fn forward(
     let trailers = Trailers::wanted(&head);
     let upgrade = head.extensions.remove::<OnUpgrade>().filter(|_| plan.is_websocket && edge.protocol == Protocol::Http1);
     edge::to_upstream(edge, &mut head.headers);
-    headers::to_upstream(&mut head.headers, &plan.host, client.ends, || shared.request_id());
+    headers::to_upstream(&mut head.headers, &plan.host, &plan.visitor, || shared.request_id());
     if upgrade.is_some() {
         headers::set_websocket(&mut head.headers);
     } else {

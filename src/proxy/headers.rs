@@ -10,13 +10,16 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Version};
 
 use super::rules::{list, names_in_connection};
+use super::visitor::Visitor;
 use crate::route::{HostName, Protocol};
 
-/// The addresses of one client connection.
+/// The two ends of one client connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {
     pub client: SocketAddr,
     pub local: SocketAddr,
+    /// It is one of TLS.
+    pub is_secure: bool,
 }
 
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -50,16 +53,11 @@ const CLIENT_CLAIMS: [&str; 15] = [
     "x-rewrite-url",
 ];
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 128;
 
 /// Turns a client's headers into those that the app gets. hyper frames the body anew, from the body itself.
-pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HostName, ends: Ends, request_id: impl FnOnce() -> HeaderValue) {
+pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HostName, visitor: &Visitor, request_id: impl FnOnce() -> HeaderValue) {
     remove_hop_by_hop(headers);
     join_cookies(headers);
     headers.remove(TRANSFER_ENCODING);
@@ -67,12 +65,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HostName, ends: Ends, 
     headers.remove(EXPECT);
     remove_claims(headers);
     let host = text(&host.to_string());
-    let ip = text(&ends.client.ip().to_canonical().to_string());
-    headers.insert(X_FORWARDED_FOR, ip.clone());
-    headers.insert(X_REAL_IP, ip);
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    headers.insert(X_FORWARDED_PORT, ends.local.port().into());
-    headers.insert(X_FORWARDED_HOST, host.clone());
+    visitor.introduce(headers, &host);
     headers.insert(HOST, host);
     if !headers.get(&X_REQUEST_ID).is_some_and(is_request_id) {
         headers.insert(X_REQUEST_ID, request_id());
@@ -182,13 +175,14 @@ fn is_request_id(value: &HeaderValue) -> bool {
     (1..=MAX_REQUEST_ID).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
 }
 
-fn text(value: &str) -> HeaderValue {
+pub(super) fn text(value: &str) -> HeaderValue {
     HeaderValue::from_str(value).expect("hosts and addresses are visible ASCII")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::TrustedProxies;
 
     fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
@@ -196,8 +190,9 @@ mod tests {
 
     fn sent(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = map(lines);
-        let ends = Ends { client: "[::ffff:9.8.7.6]:1".parse().unwrap(), local: "127.0.0.1:8080".parse().unwrap() };
-        to_upstream(&mut headers, &"a.localhost:81".parse().unwrap(), ends, || HeaderValue::from_static("new"));
+        let ends = Ends { client: "[::ffff:9.8.7.6]:1".parse().unwrap(), local: "127.0.0.1:8080".parse().unwrap(), is_secure: false };
+        let visitor = TrustedProxies::default().visitor(&headers, ends);
+        to_upstream(&mut headers, &"a.localhost:81".parse().unwrap(), &visitor, || HeaderValue::from_static("new"));
         headers
     }
 

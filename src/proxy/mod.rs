@@ -31,6 +31,7 @@ mod tunnel;
 mod upload;
 mod upstream;
 mod upstream_io;
+mod visitor;
 
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Result;
 use crate::model::limits;
 use crate::route::{Doorway, Routes};
+pub use visitor::TrustedProxies;
 
 /// A reverse proxy over a routing table. It serves one listener; a clone serves another with the same table.
 #[derive(Clone)]
@@ -47,6 +49,7 @@ pub struct Proxy {
     routes: Routes,
     doorway: Option<Doorway>,
     limits: Limits,
+    trusted: TrustedProxies,
 }
 
 /// How long peers may take, and how many there may be.
@@ -82,7 +85,7 @@ impl Proxy {
             per_address: limits::CLIENT_CONNECTIONS_PER_ADDRESS,
             connections: admission::most_connections(),
         };
-        Proxy { routes, doorway: None, limits }
+        Proxy { routes, doorway: None, limits, trusted: TrustedProxies::default() }
     }
 
     /// Lets requests to the server itself through to the API.
@@ -96,6 +99,12 @@ impl Proxy {
     pub fn with_connections_per_address(mut self, most: usize) -> Proxy {
         self.limits.per_address = most;
         self
+    }
+
+    /// Sets which proxies before this one are believed about their clients.
+    #[must_use]
+    pub fn with_trusted(self, trusted: TrustedProxies) -> Proxy {
+        Proxy { trusted, ..self }
     }
 
     /// Sets how long peers may owe bytes, and how long a client's connection may idle: for tests, which cannot wait for the real limits.

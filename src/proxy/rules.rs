@@ -1,10 +1,11 @@
 //! What a request head must look like before an app sees it: pure, no I/O (RFC 9110, RFC 9112; research/reliability.md §3).
 
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::http::uri::Scheme;
 use hyper::{HeaderMap, Method, StatusCode, Version};
 
+use super::visitor::Visitor;
 use crate::route::HostName;
 
 /// hyper takes methods of any length; the longest registered one has 17 letters.
@@ -23,6 +24,7 @@ pub(super) enum Verdict {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub host: HostName,
+    pub visitor: Visitor,
     /// It may become a tunnel, once the app says 101.
     pub is_websocket: bool,
     /// It may be sent again when a reused connection was closed under it.
@@ -39,14 +41,14 @@ pub(super) struct Refusal {
 }
 
 /// Judges a request by its head; `has_body` is what the framing came to.
-pub(super) fn judge(head: &Parts, has_body: bool) -> Verdict {
-    match check(head, has_body) {
+pub(super) fn judge(head: &Parts, has_body: bool, visitor: Visitor) -> Verdict {
+    match check(head, has_body, visitor) {
         Ok(verdict) => verdict,
         Err(refusal) => Verdict::Refuse(refusal),
     }
 }
 
-fn check(head: &Parts, has_body: bool) -> Result<Verdict, Refusal> {
+fn check(head: &Parts, has_body: bool, visitor: Visitor) -> Result<Verdict, Refusal> {
     check_method(&head.method)?;
     check_framing(&head.headers)?;
     let host = host(head)?;
@@ -57,6 +59,7 @@ fn check(head: &Parts, has_body: bool) -> Result<Verdict, Refusal> {
     let plain_get = head.method == Method::GET && !has_body;
     Ok(Verdict::Forward(Plan {
         host,
+        visitor,
         is_websocket: plain_get && head.version == Version::HTTP_11 && wants_websocket(&head.headers),
         is_repeatable: !has_body && [Method::GET, Method::HEAD, Method::OPTIONS].contains(&head.method),
         closes: head.headers.contains_key(TRANSFER_ENCODING),
@@ -83,8 +86,10 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     if encoding.is_some() && length.is_some() {
         return Err(bad("a request has one length"));
     }
-    let plain = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    if lengths.next().is_some() || length.is_some_and(|value| !plain(value.as_bytes())) {
+    let plain = |value: &HeaderValue| {
+        value.as_bytes().iter().all(u8::is_ascii_digit) && value.to_str().is_ok_and(|digits| digits.parse::<u64>().is_ok())
+    };
+    if lengths.next().is_some() || length.is_some_and(|value| !plain(value)) {
         return Err(bad("the content length is one number"));
     }
     Ok(())
@@ -142,6 +147,8 @@ fn bad(why: &'static str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::TrustedProxies;
+    use crate::proxy::headers::Ends;
     use hyper::Request;
 
     fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> Parts {
@@ -152,12 +159,17 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
+    fn visitor() -> Visitor {
+        let ends = Ends { client: "127.0.0.1:1".parse().unwrap(), local: "127.0.0.1:80".parse().unwrap(), is_secure: false };
+        TrustedProxies::default().visitor(&HeaderMap::new(), ends)
+    }
+
     fn verdict(method: &str, target: &str, headers: &[(&str, &str)]) -> Verdict {
-        judge(&head(method, target, headers), false)
+        judge(&head(method, target, headers), false, visitor())
     }
 
     fn plan(method: &str, target: &str, headers: &[(&str, &str)], has_body: bool) -> Plan {
-        match judge(&head(method, target, headers), has_body) {
+        match judge(&head(method, target, headers), has_body, visitor()) {
             Verdict::Forward(plan) => plan,
             other => panic!("not forwarded: {other:?}"),
         }
@@ -181,6 +193,7 @@ mod tests {
             ("POST", "/", &[A, ("transfer-encoding", "identity")]),
             ("POST", "/", &[A, ("content-length", "+3")]),
             ("POST", "/", &[A, ("content-length", "3, 3")]),
+            ("POST", "/", &[A, ("content-length", "18446744073709551616")]),
             ("POST", "/", &[A, ("content-length", "3"), ("content-length", "3")]),
             ("POST", "/", &[A, ("content-length", "")]),
             ("GET", "ftp://a.localhost/", &[A]),

@@ -20,7 +20,7 @@ use crate::command::{Look, render_error};
 use crate::config::{DataDir, ServerArgs, Settings};
 use crate::error::{Error, Result};
 use crate::model::limits::SHUTDOWN_GRACE;
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, TrustedProxies};
 use crate::route::Doorway;
 use crate::socket;
 use crate::ssh;
@@ -96,7 +96,8 @@ async fn serve(settings: Settings) -> Result<()> {
     // Apps are served before anything asks the engine, which may hang.
     let proxy = Proxy::new(rooms.routes.clone())
         .with_api(doorway)
-        .with_connections_per_address(rooms.deployer.rooms().settings.connections_per_address);
+        .with_connections_per_address(rooms.deployer.rooms().settings.connections_per_address)
+        .with_trusted(TrustedProxies::new(&rooms.deployer.rooms().settings.trusted_proxies));
     let mut proxy = tasks.spawn(proxy.serve(http_listener, edge.clone()));
     setup::guard(&rooms).await;
     setup::announce(&rooms, &addresses, &host_key).await?;

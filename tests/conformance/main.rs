@@ -38,6 +38,7 @@ const GROUPS: &[Group] = &[
     ("hosts", hosts::cases, &[]),
     ("hops", hops::cases, &[]),
     ("forwarding", forwarding::cases, &[]),
+    ("trusted", forwarding::trusted, &["--trusted-proxies", "127.0.0.1,10.0.0.0/8"]),
     ("upgrades", upgrades::cases, &[]),
     ("interim", interim::cases, &[]),
     ("apps", apps::cases, &[]),
@@ -65,7 +66,7 @@ macro_rules! groups {
 mod proxy {
     use super::{GROUPS, prove};
 
-    groups! { framing chunks heads targets hosts hops forwarding upgrades interim apps limits slowness aborts }
+    groups! { framing chunks heads targets hosts hops forwarding trusted upgrades interim apps limits slowness aborts }
 }
 
 fn prove(name: &str) {
