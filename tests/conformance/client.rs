@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use super::judge::find;
+
 /// Nothing in these cases takes longer, unless the proxy hangs.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -12,6 +14,7 @@ pub struct Client {
     pub stream: TcpStream,
     pub bytes: Vec<u8>,
     patience: Duration,
+    is_over: bool,
 }
 
 /// How a connection ended.
@@ -40,12 +43,12 @@ impl Client {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(patience)).unwrap();
-        Client { stream, bytes: Vec::new(), patience }
+        Client { stream, bytes: Vec::new(), patience, is_over: false }
     }
 
     /// Returns a second hand on the same connection.
     pub fn again(&self) -> Client {
-        Client { stream: self.stream.try_clone().unwrap(), bytes: Vec::new(), patience: self.patience }
+        Client { stream: self.stream.try_clone().unwrap(), bytes: Vec::new(), patience: self.patience, is_over: false }
     }
 
     /// Sends what the other side takes; it may have closed already.
@@ -71,6 +74,12 @@ impl Client {
 
     /// Reads until `wants_more` is false.
     pub fn read_while(&mut self, wants_more: impl Fn(&[u8]) -> bool) -> End {
+        let end = self.read(wants_more);
+        self.is_over |= end != End::Open;
+        end
+    }
+
+    fn read(&mut self, wants_more: impl Fn(&[u8]) -> bool) -> End {
         let deadline = Instant::now() + self.patience;
         let mut piece = [0; 16 << 10];
         while wants_more(&self.bytes) {
@@ -85,6 +94,11 @@ impl Client {
             }
         }
         End::Open
+    }
+
+    /// Whether the other side has not been seen to end.
+    pub fn is_open(&self) -> bool {
+        !self.is_over
     }
 
     pub fn answers(&self) -> Vec<Answer> {
@@ -158,9 +172,4 @@ fn chunk(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     }
     let after = data.get(size..)?.strip_prefix(b"\r\n")?;
     Some((&data[..size], after))
-}
-
-/// Returns where `needle` begins.
-pub fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    bytes.windows(needle.len()).position(|window| window == needle)
 }

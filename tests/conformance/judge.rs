@@ -1,7 +1,5 @@
 //! Reads what an origin got as the strictest of parsers would, and names everything that another parser could read differently.
 
-use super::client::find;
-
 /// One request in the only form that every parser reads alike.
 #[derive(Clone, Debug)]
 pub struct Sent {
@@ -96,7 +94,7 @@ fn field(line: &[u8]) -> Result<String, String> {
 
 fn framing(sent: &Sent) -> Result<(), String> {
     let (hosts, lengths, codings) = (sent.values("host"), sent.values("content-length"), sent.values("transfer-encoding"));
-    let digits = |text: &&str| !text.is_empty() && text.len() <= 19 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = |text: &&str| !text.is_empty() && text.len() <= 20 && text.bytes().all(|byte| byte.is_ascii_digit());
     match () {
         () if hosts.len() != 1 => Err(format!("{} hosts", hosts.len())),
         () if lengths.len() > 1 || !lengths.iter().all(digits) => Err(format!("lengths {lengths:?}")),
@@ -162,6 +160,11 @@ fn dirty(what: &'static str) -> impl Fn(&[u8]) -> String {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Returns where `needle` begins.
+pub fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+    bytes.windows(needle.len()).position(|window| window == needle)
 }
 
 #[test]

@@ -11,10 +11,13 @@ mod case;
 mod chunks;
 mod client;
 mod forwarding;
+mod frames;
 mod framing;
 mod heads;
 mod hops;
 mod hosts;
+mod http2;
+mod http2_frames;
 mod interim;
 mod judge;
 mod limits;
@@ -45,6 +48,8 @@ const GROUPS: &[Group] = &[
     ("limits", limits::cases, &[]),
     ("slowness", slowness::cases, slowness::FLAGS),
     ("aborts", aborts::cases, &[]),
+    ("http2", http2::cases, &[]),
+    ("http2_frames", http2_frames::cases, &["--patience", "4s"]),
 ];
 
 /// A test each, so that they run side by side and one can be asked for.
@@ -66,7 +71,7 @@ macro_rules! groups {
 mod proxy {
     use super::{GROUPS, prove};
 
-    groups! { framing chunks heads targets hosts hops forwarding trusted upgrades interim apps limits slowness aborts }
+    groups! { framing chunks heads targets hosts hops forwarding trusted upgrades interim apps limits slowness aborts http2 http2_frames }
 }
 
 fn prove(name: &str) {
@@ -89,7 +94,7 @@ fn the_suite_is_as_large_as_it_says() {
     let all: usize = counts.iter().map(|(_, count)| count).sum();
 
     println!("conformance: {all} cases in {} groups: {counts:?}", counts.len());
-    assert!(all >= 300, "{all} cases");
+    assert!(all >= 700, "{all} cases");
 }
 
 #[test]

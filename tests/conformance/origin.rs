@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::client::find;
+use super::judge::find;
 
 /// An origin that listens until the test's process ends.
 pub struct Origin {

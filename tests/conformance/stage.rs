@@ -104,6 +104,14 @@ impl Stage {
         }
     }
 
+    /// Returns the memory that the proxy has, in MiB.
+    pub fn resident_mib(&self) -> usize {
+        let proxy = self.proxy.as_ref().expect("there is a proxy");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() >> 10
+    }
+
     /// Waits until the origin saw what is wanted.
     pub fn eventually(&self, what: &str, is_so: impl Fn(&[Wire]) -> bool) -> Result<(), String> {
         let is_so = self.origin.eventually(PATIENCE, is_so);
