@@ -21,6 +21,7 @@ pub mod platform;
 pub mod deploy;
 
 // L1: rooms that never import each other.
+pub mod acme;
 pub mod backup;
 pub mod build;
 pub mod engine;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const L0: &[&str] = &["error", "failpoint", "model", "config", "source", "command"];
-const L1: &[&str] = &["store", "engine", "git", "build", "route", "logs", "firewall", "backup"];
+const L1: &[&str] = &["store", "engine", "git", "build", "route", "logs", "firewall", "backup", "acme"];
 
 /// A room and the rooms it may import.
 fn map() -> Vec<(&'static str, Vec<&'static str>)> {
@@ -48,6 +48,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("flate2", &["source"]),
     ("fail", &["failpoint"]),
     ("toml", &["config"]),
+    ("instant_acme", &["acme"]),
 ];
 
 fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {

@@ -1,5 +1,6 @@
 //! Settings: the server's by flag, then environment, then file, then default; and the files of those who use it.
 
+mod acme;
 mod data_dir;
 mod folders;
 mod host_url;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::model::{AddressRange, BridgePrefix, limits};
 
+pub use acme::AcmeSettings;
 pub use data_dir::{DataDir, default_data_dir, is_root};
 pub use folders::Folders;
 pub use host_url::{HostUrl, HttpAddress, SshAddress};
@@ -104,6 +106,24 @@ pub struct ServerArgs {
     /// How apps are reached: bridge (their own addresses), ports (published on 127.0.0.1) or auto; default: auto
     #[arg(long, value_name = "WAY", env = "MINI_REACH", hide_env = true)]
     pub reach: Option<ReachBy>,
+    /// Order certificates for domains of apps: on or off; default: on
+    #[arg(long, value_name = "SWITCH", env = "MINI_ACME", hide_env = true)]
+    pub acme: Option<Switch>,
+    /// Who certificates are ordered from, by ACME; default: Let's Encrypt
+    #[arg(long, value_name = "URL", env = "MINI_ACME_DIRECTORY", hide_env = true)]
+    pub acme_directory: Option<String>,
+    /// Where who issues certificates may write to
+    #[arg(long, value_name = "EMAIL", env = "MINI_ACME_CONTACT", hide_env = true)]
+    pub acme_contact: Option<String>,
+    /// Root certificate (PEM) by which an issuer of your own is known; default: this machine's roots
+    #[arg(long, value_name = "FILE", env = "MINI_ACME_CA", hide_env = true)]
+    pub acme_ca: Option<PathBuf>,
+    /// The age at which a certificate is renewed; default: two thirds of its life
+    #[arg(long, value_name = "TIME", env = "MINI_ACME_RENEW_AFTER", hide_env = true, hide = true)]
+    pub acme_renew_after: Option<Span>,
+    /// The least time between two orders; default: 1m
+    #[arg(long, value_name = "TIME", env = "MINI_ACME_PAUSE", hide_env = true, hide = true)]
+    pub acme_pause: Option<Span>,
 }
 
 /// How the server reaches containers; `auto` looks at the engine.
@@ -152,6 +172,8 @@ pub struct Settings {
     /// Whose word on its clients the proxy takes.
     pub trusted_proxies: Vec<AddressRange>,
     pub reach: ReachBy,
+    /// `None`: no certificate is ordered.
+    pub acme: Option<AcmeSettings>,
 }
 
 /// An address to listen on; tried in order, because `[::]` is missing where IPv6 is off.
@@ -171,8 +193,9 @@ impl Settings {
         };
         let file = read_file(args.settings.as_deref(), &data)?;
         let span = |flag: Option<Span>, file: Option<Span>, default| flag.or(file).map_or(default, |span| span.0);
-        let domain = args.domain.clone().or(file.domain);
+        let domain = args.domain.clone().or(file.domain.clone());
         Ok(Settings {
+            acme: AcmeSettings::resolve(args, &file)?,
             ssh: Listen::parse("ssh", args.ssh.as_deref().or(file.ssh.as_deref()), 2222)?,
             http: Listen::parse("http", args.http.as_deref().or(file.http.as_deref()), 80)?,
             domain: domain.as_deref().map(parse_domain).transpose()?,

@@ -178,3 +178,6 @@ pub const CLIENT_CONNECTIONS: usize = 65_536;
 pub const HTTP2_STREAMS: u32 = 128;
 pub const MAX_HEADERS: usize = 100;
 pub const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// Authorities count orders and failed proofs, and lock out who has too many: at most one order starts in this time.
+pub const ORDER_PAUSE: Duration = Duration::from_mins(1);
