@@ -49,6 +49,9 @@ pub struct ServerArgs {
     /// Where apps are served; default: :80
     #[arg(long, value_name = "ADDR", env = "MINI_HTTP", hide_env = true)]
     pub http: Option<String>,
+    /// Where apps are served over TLS, or off; default: :443 when HTTP is at port 80, else off
+    #[arg(long, value_name = "ADDR", env = "MINI_HTTPS", hide_env = true)]
+    pub https: Option<String>,
     /// Your domain: URLs are printed as APP.DOMAIN; default: localhost
     #[arg(long, value_name = "DOMAIN", env = "MINI_DOMAIN", hide_env = true)]
     pub domain: Option<String>,
@@ -126,6 +129,9 @@ pub struct ServerArgs {
     pub acme_pause: Option<Span>,
 }
 
+const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
+
 /// How the server reaches containers; `auto` looks at the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -149,6 +155,8 @@ pub struct Settings {
     pub data: PathBuf,
     pub ssh: Listen,
     pub http: Listen,
+    /// `None`: TLS is not spoken.
+    pub https: Option<Https>,
     pub domain: Option<String>,
     pub public_ip: Option<Ipv4Addr>,
     pub admin_keys: Option<PathBuf>,
@@ -176,6 +184,14 @@ pub struct Settings {
     pub acme: Option<AcmeSettings>,
 }
 
+/// Where TLS is spoken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Https {
+    pub listen: Listen,
+    /// Somebody said so: without it there is no server.
+    pub is_asked_for: bool,
+}
+
 /// An address to listen on; tried in order, because `[::]` is missing where IPv6 is off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen(pub Vec<SocketAddr>);
@@ -194,10 +210,12 @@ impl Settings {
         let file = read_file(args.settings.as_deref(), &data)?;
         let span = |flag: Option<Span>, file: Option<Span>, default| flag.or(file).map_or(default, |span| span.0);
         let domain = args.domain.clone().or(file.domain.clone());
+        let http = Listen::parse("http", args.http.as_deref().or(file.http.as_deref()), HTTP_PORT)?;
         Ok(Settings {
             acme: AcmeSettings::resolve(args, &file)?,
             ssh: Listen::parse("ssh", args.ssh.as_deref().or(file.ssh.as_deref()), 2222)?,
-            http: Listen::parse("http", args.http.as_deref().or(file.http.as_deref()), 80)?,
+            https: Https::parse(args.https.as_deref().or(file.https.as_deref()), &http)?,
+            http,
             domain: domain.as_deref().map(parse_domain).transpose()?,
             public_ip: args.public_ip.or(file.public_ip),
             admin_keys: args.admin_keys.clone().or(file.admin_keys),
@@ -289,6 +307,19 @@ fn engine_socket(given: Option<String>) -> Result<PathBuf> {
     } else {
         Err(Error::setup(format!("the engine's socket `{}` is not a path", text.escape_debug()))
             .hint("mini speaks to the engine on this machine: unix:///var/run/docker.sock"))
+    }
+}
+
+// === impl Https ===
+
+impl Https {
+    /// Parses an address or `off`; unasked it stands beside HTTP's usual port alone, so that other servers of a machine leave 443 be.
+    fn parse(text: Option<&str>, http: &Listen) -> Result<Option<Self>> {
+        match text {
+            Some("off") => Ok(None),
+            None if http.port() != HTTP_PORT => Ok(None),
+            text => Ok(Some(Https { listen: Listen::parse("https", text, HTTPS_PORT)?, is_asked_for: text.is_some() })),
+        }
     }
 }
 

@@ -32,7 +32,8 @@ pub use verb::main;
 pub struct Firewall {
     data: PathBuf,
     bridges: BridgePrefix,
-    port: u16,
+    /// The proxy's.
+    ports: Vec<u16>,
     turn: Arc<Mutex<()>>,
 }
 
@@ -48,14 +49,14 @@ pub enum Seen {
 // === impl Firewall ===
 
 impl Firewall {
-    /// The rules that a server with these settings needs when it serves HTTP on `port`; `None` when they are off.
+    /// The rules that a server with these settings needs when it serves HTTP and HTTPS on `ports`; `None` when they are off.
     #[must_use]
-    pub fn of(settings: &Settings, port: u16) -> Option<Self> {
-        settings.firewall.then(|| Firewall::of_any(settings, port))
+    pub fn of(settings: &Settings, ports: Vec<u16>) -> Option<Self> {
+        settings.firewall.then(|| Firewall::of_any(settings, ports))
     }
 
-    fn of_any(settings: &Settings, port: u16) -> Self {
-        Firewall { data: settings.data.clone(), bridges: settings.bridges.clone(), port, turn: Arc::default() }
+    fn of_any(settings: &Settings, ports: Vec<u16>) -> Self {
+        Firewall { data: settings.data.clone(), bridges: settings.bridges.clone(), ports, turn: Arc::default() }
     }
 
     /// Sets the rules where they are not right yet; tells whether anything had to change. Needs root.
@@ -131,8 +132,15 @@ impl Firewall {
         if self.data != *"/var/lib/mini" {
             words.push(format!("--data {}", self.data.display()));
         }
-        if self.port != 80 {
-            words.push(format!("--http :{}", self.port));
+        if let [http, https @ ..] = &self.ports[..] {
+            if *http != 80 {
+                words.push(format!("--http :{http}"));
+            }
+            match https.first() {
+                None if *http == 80 => words.push("--https off".to_owned()),
+                Some(https) if (*http, *https) != (80, 443) => words.push(format!("--https :{https}")),
+                _ => {}
+            }
         }
         if self.bridges != BridgePrefix::default() {
             words.push(format!("--bridges {}", self.bridges));
@@ -144,13 +152,13 @@ impl Firewall {
         let tag = note::tag(&self.data);
         match family {
             // App networks have no IPv6: what is single to one of them is in IPv4.
-            Family::V4 => Rules::v4(&tag, &self.bridges.pattern(), self.port, &resolvers::of_this_machine(), openings),
-            Family::V6 => Rules::v6(&tag, &self.bridges.pattern(), self.port),
+            Family::V4 => Rules::v4(&tag, &self.bridges.pattern(), &self.ports, &resolvers::of_this_machine(), openings),
+            Family::V6 => Rules::v6(&tag, &self.bridges.pattern(), &self.ports),
         }
     }
 
     fn note(&self, openings: &[Opening]) -> Note {
-        Note::new(&self.data, format!("{} {}\n{}", self.bridges.pattern(), self.port, openings::text(openings)))
+        Note::new(&self.data, format!("{} {}\n{}", self.bridges.pattern(), in_words(&self.ports, " "), openings::text(openings)))
     }
 
     fn needs_root(&self, verb: &str) -> Result<()> {
@@ -164,4 +172,8 @@ impl Firewall {
         Error::unavailable(format!("the firewall rules that keep apps off this machine's ports {how}"))
             .hint(format!("as root: {}", self.command()))
     }
+}
+
+fn in_words(ports: &[u16], between: &str) -> String {
+    ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
 }

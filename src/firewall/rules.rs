@@ -41,8 +41,8 @@ pub struct Rules {
 
 impl Rules {
     /// The rules for IPv4.
-    pub fn v4(tag: &str, bridges: &str, port: u16, resolvers: &[Ipv4Addr], openings: &[Opening]) -> Self {
-        let mut rules = Rules::v6(tag, bridges, port);
+    pub fn v4(tag: &str, bridges: &str, ports: &[u16], resolvers: &[Ipv4Addr], openings: &[Opening]) -> Self {
+        let mut rules = Rules::v6(tag, bridges, ports);
         let (own, reachable) = &mut rules.chains[0];
         let open = openings.iter().map(|Opening { bridge, port }| format!("{own} -i {bridge} -p tcp -m tcp --dport {port} -j ACCEPT"));
         reachable.extend(open);
@@ -57,9 +57,9 @@ impl Rules {
     }
 
     /// The rules for IPv6: the half of IPv4's that concerns the machine itself.
-    pub fn v6(tag: &str, bridges: &str, port: u16) -> Self {
+    pub fn v6(tag: &str, bridges: &str, ports: &[u16]) -> Self {
         let own = own_chain(tag);
-        let reachable = vec![format!("{own} -p tcp -m tcp --dport {port} -j ACCEPT")];
+        let reachable = ports.iter().map(|port| format!("{own} -p tcp -m tcp --dport {port} -j ACCEPT")).collect();
         Rules {
             tag: tag.to_owned(),
             hooks: vec![format!("INPUT -i {bridges} -m comment --comment {} -j {SHARED}", mark(tag))],
@@ -231,7 +231,7 @@ mod tests {
         -A MINI-IN -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n-A MINI-IN -j MINI-1111aaaa\n-A MINI-IN -j DROP\n";
 
     fn rules(tag: &str, port: u16) -> Rules {
-        Rules::v4(tag, "mini-+", port, &[], &[])
+        Rules::v4(tag, "mini-+", &[port], &[], &[])
     }
 
     #[test]
@@ -276,8 +276,8 @@ mod tests {
 
     #[test]
     fn a_resolver_that_is_link_local_stays_reachable_for_names_only() {
-        let near = Rules::v4("1111aaaa", "mini-+", 80, &[Ipv4Addr::new(169, 254, 169, 254)], &[]);
-        let six = Rules::v6("1111aaaa", "mini-+", 80);
+        let near = Rules::v4("1111aaaa", "mini-+", &[80], &[Ipv4Addr::new(169, 254, 169, 254)], &[]);
+        let six = Rules::v6("1111aaaa", "mini-+", &[80]);
 
         let script = near.apply(&Listing::default()).unwrap();
 

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::{Firewall, Seen};
+use super::{Firewall, Seen, in_words};
 use crate::command::{Look, render_error};
 use crate::config::{ServerArgs, Settings};
 use crate::error::{Error, Result};
@@ -32,7 +32,7 @@ enum Verb {
 }
 
 /// Flags that matter here. The others are taken as well, since the server's environment may hold them.
-const SHOWN: [&str; 3] = ["data", "settings", "http"];
+const SHOWN: [&str; 4] = ["data", "settings", "http", "https"];
 
 /// Runs `mini firewall` and returns the exit code.
 #[must_use]
@@ -69,7 +69,8 @@ fn run(verb: &Verb) -> Result<String> {
     if port == 0 && settings.firewall && !matches!(verb, Verb::Remove(_)) {
         return Err(Error::usage("which port apps are served on is not known before the server starts").hint("name it: --http :8080"));
     }
-    let firewall = Firewall::of_any(&settings, port);
+    let https = settings.https.as_ref().map(|https| https.listen.port()).filter(|port| *port != 0);
+    let firewall = Firewall::of_any(&settings, std::iter::once(port).chain(https).collect());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|err| Error::setup("the runtime could not start").because(err))?;
     runtime.block_on(async {
@@ -95,6 +96,6 @@ fn run(verb: &Verb) -> Result<String> {
 
 impl Firewall {
     fn meaning(&self) -> String {
-        format!("from {} apps reach tcp {} of this machine, and nothing else of it", self.bridges.pattern(), self.port)
+        format!("from {} apps reach tcp {} of this machine, and nothing else of it", self.bridges.pattern(), in_words(&self.ports, " and "))
     }
 }

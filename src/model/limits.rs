@@ -155,6 +155,8 @@ pub const TOKEN_FAILURES_TIME: Duration = Duration::from_mins(1);
 // Proxy.
 /// From the first byte of a request's head to its last.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// From the first byte of a TLS handshake to its last.
+pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 /// A client's connection between two requests.
 pub const KEEP_ALIVE: Duration = Duration::from_mins(1);
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_mins(1);

@@ -11,10 +11,9 @@ use tracing::Instrument;
 
 use super::admission::Crowded;
 use super::client::Client;
-use super::client_io::ClientStream;
 use super::connection::converse;
 use super::cores::Shared;
-use super::deal::{Counted, Dealt};
+use super::deal::{Arrival, Counted, Dealt, Entrance};
 use super::ending::{Call, Cohort};
 use super::headers::Ends;
 use super::keepalive::watch_peer;
@@ -27,17 +26,23 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Takes connections in: from the listener and from other cores.
 struct Door {
     shared: Rc<Shared>,
-    listener: TcpListener,
+    listeners: Listeners,
     dealt: Dealt,
+}
+
+/// One core's duplicates of the listening sockets.
+pub(super) struct Listeners {
+    pub(super) http: TcpListener,
+    pub(super) https: Option<TcpListener>,
 }
 
 /// Serves until `shutdown`, then ends every connection.
 ///
 /// While the connections of before are in their grace, which one slow download takes to its end, others are still taken in: a client
 /// waits for the next server only while what came in last is answered.
-pub(super) async fn serve(shared: Rc<Shared>, listener: TcpListener, dealt: Dealt, shutdown: CancellationToken) {
+pub(super) async fn serve(shared: Rc<Shared>, listeners: Listeners, dealt: Dealt, shutdown: CancellationToken) {
     let (grace, cohort) = (shared.limits.grace, Rc::clone(&shared.cohort));
-    let mut door = Door { shared, listener, dealt };
+    let mut door = Door { shared, listeners, dealt };
     door.open_until(shutdown.cancelled(), &cohort).await;
     cohort.call(Call::Finish);
     let late = Cohort::new(Call::Finish);
@@ -59,13 +64,9 @@ impl Door {
                 biased;
                 () = &mut end => break,
                 _ = sweep.tick() => self.shared.pool.sweep(),
-                Some((stream, counted)) = self.dealt.recv() => {
-                    if let Ok(stream) = TcpStream::from_std(stream) {
-                        self.admit(cohort, stream, counted);
-                    }
-                }
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => self.deal(cohort, stream),
+                Some(arrival) = self.dealt.recv() => self.take(cohort, arrival),
+                accepted = self.listeners.accept() => match accepted {
+                    Ok((stream, entrance)) => self.deal(cohort, stream, entrance),
                     Err(err) if is_about_one_client(&err) => {}
                     Err(err) => {
                         tracing::warn!(error = %err, "accept failed, trying again");
@@ -77,38 +78,56 @@ impl Door {
     }
 
     /// Keeps a connection, or gives it to a core that has less to do.
-    fn deal(&self, cohort: &Rc<Cohort>, stream: TcpStream) {
+    fn deal(&self, cohort: &Rc<Cohort>, stream: TcpStream, entrance: Entrance) {
         let counted = self.shared.deal.pick();
         if self.shared.deal.is_own(&counted) {
-            return self.admit(cohort, stream, counted);
+            return self.admit(cohort, stream, entrance, counted);
         }
         let Ok(stream) = stream.into_std() else { return };
-        if let Some((stream, counted)) = self.shared.deal.give(stream, counted)
-            && let Ok(stream) = TcpStream::from_std(stream)
-        {
-            self.admit(cohort, stream, counted);
+        if let Some(arrival) = self.shared.deal.give(Arrival { stream, entrance, counted }) {
+            self.take(cohort, arrival);
         }
     }
 
-    fn admit(&self, cohort: &Rc<Cohort>, stream: TcpStream, counted: Counted) {
+    fn take(&self, cohort: &Rc<Cohort>, arrival: Arrival) {
+        if let Ok(stream) = TcpStream::from_std(arrival.stream) {
+            self.admit(cohort, stream, arrival.entrance, arrival.counted);
+        }
+    }
+
+    fn admit(&self, cohort: &Rc<Cohort>, stream: TcpStream, entrance: Entrance, counted: Counted) {
         // A client that left already has no address any more.
         let (Ok(client), Ok(local), Ok(())) = (stream.peer_addr(), stream.local_addr(), watch_peer(&stream)) else { return };
         let admitted = match self.shared.admission.enter(client.ip()) {
             Ok(admitted) => admitted,
-            Err(crowded) => return turn_away(&stream, crowded),
+            Err(crowded) => return turn_away(&stream, entrance, crowded),
         };
         let span = tracing::debug_span!("connection", client.addr = %client);
-        let client = Arc::new(Client::new(Ends { client, local, is_secure: false }));
+        let tls = self.shared.tls.clone().filter(|_| entrance == Entrance::Https);
+        let client = Arc::new(Client::new(Ends { client, local, is_secure: tls.is_some() }));
         let (shared, until_cut, member) = (Rc::clone(&self.shared), cohort.until(Call::Cut), Rc::clone(cohort));
         let connection = async move {
             let _counted = (admitted, counted);
             tokio::select! {
                 biased;
                 () = until_cut => {}
-                () = converse(shared, member, ClientStream::Plain(stream), client) => {}
+                () = converse(shared, member, stream, client, tls) => {}
             }
         };
         cohort.tasks.spawn_local(connection.instrument(span));
+    }
+}
+
+// === impl Listeners ===
+
+impl Listeners {
+    async fn accept(&self) -> std::io::Result<(TcpStream, Entrance)> {
+        let Some(https) = &self.https else { return self.http.accept().await.map(|(stream, _)| (stream, Entrance::Http)) };
+        // In turn at random: neither entrance keeps the other one waiting.
+        tokio::select! {
+            accepted = self.http.accept() => accepted.map(|(stream, _)| (stream, Entrance::Http)),
+            accepted = https.accept() => accepted.map(|(stream, _)| (stream, Entrance::Https)),
+        }
     }
 }
 
@@ -118,8 +137,11 @@ fn is_about_one_client(err: &std::io::Error) -> bool {
 }
 
 /// Says why, as far as the socket takes it at once: a crowd costs no waiting.
-fn turn_away(stream: &TcpStream, crowded: Crowded) {
+fn turn_away(stream: &TcpStream, entrance: Entrance, crowded: Crowded) {
     tracing::debug!(?crowded, "a connection was turned away");
+    if entrance == Entrance::Https {
+        return;
+    }
     let why = match crowded {
         Crowded::Address => "too many connections from this address",
         Crowded::Server => "too many connections",

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
+use tokio_rustls::server::TlsStream;
 
 use super::Limits;
 use super::client::Client;
@@ -19,6 +20,7 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The way to a client.
 pub(super) enum ClientStream {
     Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// What a connection turned out to be.
@@ -80,7 +82,7 @@ impl ClientIo {
         }
     }
 
-    /// Is read by HTTP/2 from now on, from the first byte.
+    /// Is read by HTTP/2 from now on, from the first byte: after its preface, or because both sides agreed on it.
     pub(super) fn into_http2(mut self) -> Self {
         self.opening = Opening::Http2;
         self
@@ -286,6 +288,7 @@ macro_rules! of_any {
     ($wire:expr, $stream:ident => $call:expr) => {
         match $wire {
             ClientStream::Plain($stream) => $call,
+            ClientStream::Tls($stream) => $call,
         }
     };
 }

@@ -9,6 +9,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::client::Client;
@@ -16,6 +17,7 @@ use super::client_io::{ClientIo, ClientStream, Opening};
 use super::cores::Shared;
 use super::ending::{Call, Cohort};
 use super::exchange::answer;
+use super::tls::{Agreed, Tls};
 use super::{http2, pages};
 use crate::model::limits::MAX_HEAD_BYTES;
 
@@ -34,11 +36,21 @@ pub(super) fn http1() -> http1::Builder {
     builder
 }
 
-/// Serves one connection until it ends.
-pub(super) async fn converse(shared: Rc<Shared>, cohort: Rc<Cohort>, stream: ClientStream, client: Arc<Client>) {
+/// Serves one connection until it ends; `tls` comes first, where it is spoken.
+pub(super) async fn converse(shared: Rc<Shared>, cohort: Rc<Cohort>, stream: TcpStream, client: Arc<Client>, tls: Option<Tls>) {
+    let (stream, is_http2) = match tls {
+        None => (ClientStream::Plain(stream), false),
+        Some(tls) => match tls.accept(stream, shared.limits.handshake).await {
+            Ok(Agreed::Http1(stream)) => (ClientStream::Tls(Box::new(stream)), false),
+            Ok(Agreed::Http2(stream)) => (ClientStream::Tls(Box::new(stream)), true),
+            Ok(Agreed::Proven) => return,
+            Err(err) => return tracing::debug!(error = %err, "no TLS handshake"),
+        },
+    };
     let io = ClientIo::new(stream, &shared.limits, Arc::clone(&client));
-    if let Some(preface) = speak_http1(&shared, &cohort, io, &client).await {
-        http2::speak(&shared, &cohort, preface, &client).await;
+    let http2 = if is_http2 { Some(io.into_http2()) } else { speak_http1(&shared, &cohort, io, &client).await };
+    if let Some(io) = http2 {
+        http2::speak(&shared, &cohort, io, &client).await;
     }
 }
 

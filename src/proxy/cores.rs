@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::net::TcpListener as StdListener;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -13,11 +14,12 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::accept;
+use super::accept::{self, Listeners};
 use super::admission::Admission;
 use super::deal::{Deal, Dealt};
 use super::ending::{Call, Cohort};
 use super::pool::Pool;
+use super::tls::Tls;
 use super::{Limits, Proxy, TrustedProxies, connection};
 use crate::error::{Error, Result};
 use crate::model::AppId;
@@ -28,6 +30,9 @@ pub(super) struct Shared {
     pub(super) routes: Routes,
     /// The way to the API, for requests to the server itself.
     pub(super) doorway: Option<Doorway>,
+    /// Spoken at the second entrance, if there is one, which is at this port.
+    pub(super) tls: Option<Tls>,
+    pub(super) https_port: Option<u16>,
     pub(super) limits: Limits,
     pub(super) trusted: TrustedProxies,
     pub(super) pool: Rc<Pool>,
@@ -44,21 +49,26 @@ pub(super) struct Shared {
 /// Serves on every core until `shutdown` and the end of all connections.
 pub(super) async fn serve(proxy: Proxy, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
     let unfit = |err| Error::setup("the proxy cannot share its listening socket between cores").because(err);
-    let listener = listener.into_std().map_err(unfit)?;
     let admission = Admission::new(proxy.limits.per_address, proxy.limits.connections);
     let mut cores = Vec::new();
     for (deal, dealt) in Deal::between(count()) {
-        let listener = listener.try_clone().map_err(unfit)?;
-        let core = Core { proxy: proxy.clone(), listener, deal, dealt, admission: Arc::clone(&admission), shutdown: shutdown.clone() };
+        let http = duplicate(&listener).map_err(unfit)?;
+        let https = proxy.https.as_ref().map(|https| duplicate(&https.listener)).transpose().map_err(unfit)?;
+        let core = Core { proxy: proxy.clone(), http, https, deal, dealt, admission: Arc::clone(&admission), shutdown: shutdown.clone() };
         cores.push(core.start()?);
     }
-    // Each core lets go of its duplicate when it takes nobody in any more: this one would keep the port.
-    drop(listener);
+    // Each core lets go of its duplicates when it takes nobody in any more: these would keep the ports.
+    drop((listener, proxy));
     for core in cores {
         let ended = core.await.map_err(|err| Error::failed("a core of the proxy ended before its time").because(err))?;
         ended.map_err(|err| Error::setup("a core of the proxy could not start").because(err))?;
     }
     Ok(())
+}
+
+/// A second descriptor of the same socket, for another core's runtime.
+fn duplicate(listener: &TcpListener) -> io::Result<StdListener> {
+    listener.as_fd().try_clone_to_owned().map(StdListener::from)
 }
 
 fn count() -> usize {
@@ -68,7 +78,8 @@ fn count() -> usize {
 /// What a core starts with.
 struct Core {
     proxy: Proxy,
-    listener: StdListener,
+    http: StdListener,
+    https: Option<StdListener>,
     deal: Deal,
     dealt: Dealt,
     admission: Arc<Admission>,
@@ -90,9 +101,10 @@ impl Core {
     fn run(self) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         runtime.block_on(async move {
-            let listener = TcpListener::from_std(self.listener)?;
+            let https = self.https.map(TcpListener::from_std).transpose()?;
+            let listeners = Listeners { http: TcpListener::from_std(self.http)?, https };
             let shared = Rc::new(Shared::new(self.proxy, self.admission, self.deal));
-            accept::serve(shared, listener, self.dealt, self.shutdown).await;
+            accept::serve(shared, listeners, self.dealt, self.shutdown).await;
             Ok(())
         })
     }
@@ -106,6 +118,8 @@ impl Shared {
             pool: Rc::new(Pool::new(proxy.limits.idle)),
             routes: proxy.routes,
             doorway: proxy.doorway,
+            tls: proxy.https.as_ref().map(|https| https.tls.clone()),
+            https_port: proxy.https.as_ref().map(|https| https.port),
             limits: proxy.limits,
             trusted: proxy.trusted,
             admission,

@@ -13,12 +13,26 @@ pub(super) struct Deal {
 }
 
 /// Connections that other cores accepted and this one is to serve.
-pub(super) type Dealt = mpsc::UnboundedReceiver<(TcpStream, Counted)>;
+pub(super) type Dealt = mpsc::UnboundedReceiver<Arrival>;
+
+/// A connection that was accepted.
+pub(super) struct Arrival {
+    pub(super) stream: TcpStream,
+    pub(super) entrance: Entrance,
+    pub(super) counted: Counted,
+}
+
+/// Where a client came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entrance {
+    Http,
+    Https,
+}
 
 struct Hand {
     connections: AtomicUsize,
     /// Without a bound of its own: all connections have one together (see `admission`).
-    inlet: mpsc::UnboundedSender<(TcpStream, Counted)>,
+    inlet: mpsc::UnboundedSender<Arrival>,
 }
 
 /// A connection that counts for a core, until this is dropped.
@@ -56,9 +70,9 @@ impl Deal {
     }
 
     /// Gives a connection to the core that was picked; gives it back when that one has ended.
-    pub(super) fn give(&self, stream: TcpStream, counted: Counted) -> Option<(TcpStream, Counted)> {
-        let inlet = &self.hands[counted.core].inlet;
-        inlet.send((stream, counted)).err().map(|refused| refused.0)
+    pub(super) fn give(&self, arrival: Arrival) -> Option<Arrival> {
+        let inlet = &self.hands[arrival.counted.core].inlet;
+        inlet.send(arrival).err().map(|refused| refused.0)
     }
 }
 
@@ -96,6 +110,6 @@ mod tests {
         let counted = Counted { hands: Arc::clone(&deal.hands), core: 1 };
         deal.hands[1].connections.fetch_add(1, Ordering::Relaxed);
 
-        assert!(deal.give(stream, counted).is_some());
+        assert!(deal.give(Arrival { stream, entrance: Entrance::Http, counted }).is_some());
     }
 }

@@ -18,7 +18,7 @@ use crate::model::size::in_words;
 use crate::route::{AddressRange, Edge, HostName, Routes, Www};
 
 /// Where a certificate authority looks for its proof, over plain http (RFC 8555 §8.3): nothing is sent elsewhere from there.
-const CHALLENGES: &str = "/.well-known/acme-challenge/";
+pub(super) const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
 /// A request at an app's door.
 pub(super) struct Visit<'a> {

@@ -49,11 +49,16 @@ async fn judge_and_forward(shared: &Rc<Shared>, client: &Arc<Client>, request: R
             return closing(version, pages::refused(reader, &refusal));
         }
     };
+    if let Some(proof) = proof_for_authority(shared, &head, client) {
+        return pages::proof(proof);
+    }
     let method = head.method.clone();
     let Found { target, edge } = shared.routes.find(&plan.host);
     let edge = edge.unwrap_or_default();
     let (address, is_tls) = (plan.visitor.address, plan.visitor.is_secure);
-    let stop = edge::judge(&edge, &Visit { head: &head, host: &plan.host, client: address, is_tls, https_port: &|_| None }, &shared.routes);
+    let https_port = |host: &HostName| shared.https_port.filter(|_| shared.routes.certificates().has(host));
+    let visit = Visit { head: &head, host: &plan.host, client: address, is_tls, https_port: &https_port };
+    let stop = edge::judge(&edge, &visit, &shared.routes);
     let mut answer = match (stop, target) {
         (Some(stop), _) => edge::answer(reader, &stop),
         (None, Target::Api) => api::answer(shared, head, body, &plan, client).await,
@@ -63,6 +68,12 @@ async fn judge_and_forward(shared: &Rc<Shared>, client: &Arc<Client>, request: R
     edge::to_client(&edge, is_tls, answer.headers_mut());
     tracing::debug!(http.method = %method, http.host = %plan.host, http.status = answer.status().as_u16(), "answered");
     if plan.closes || shared.is_stopping() { closing(version, answer) } else { answer }
+}
+
+/// Finds what a certificate authority asks for over plain http, on whatever host (RFC 8555 §8.3).
+fn proof_for_authority(shared: &Shared, head: &Parts, client: &Client) -> Option<String> {
+    let token = head.uri.path().strip_prefix(edge::CHALLENGES)?;
+    if client.ends.is_secure { None } else { shared.routes.certificates().token(token) }
 }
 
 /// Lets an answer be the last one of its connection; HTTP/2 has its own words for that.

@@ -27,12 +27,14 @@ mod relay;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tunnel;
 mod upload;
 mod upstream;
 mod upstream_io;
 mod visitor;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -41,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Result;
 use crate::model::limits;
 use crate::route::{Doorway, Routes};
+use tls::Tls;
 pub use visitor::TrustedProxies;
 
 /// A reverse proxy over a routing table. It serves one listener; a clone serves another with the same table.
@@ -48,13 +51,22 @@ pub use visitor::TrustedProxies;
 pub struct Proxy {
     routes: Routes,
     doorway: Option<Doorway>,
+    https: Option<Arc<Https>>,
     limits: Limits,
     trusted: TrustedProxies,
+}
+
+/// The second entrance.
+struct Https {
+    listener: TcpListener,
+    tls: Tls,
+    port: u16,
 }
 
 /// How long peers may take, and how many there may be.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
+    handshake: Duration,
     head: Duration,
     keep_alive: Duration,
     connect: Duration,
@@ -74,6 +86,7 @@ impl Proxy {
     #[must_use]
     pub fn new(routes: Routes) -> Proxy {
         let limits = Limits {
+            handshake: limits::TLS_HANDSHAKE,
             head: limits::HEAD_TIMEOUT,
             keep_alive: limits::KEEP_ALIVE,
             connect: limits::CONNECT_TIMEOUT,
@@ -85,7 +98,7 @@ impl Proxy {
             per_address: limits::CLIENT_CONNECTIONS_PER_ADDRESS,
             connections: admission::most_connections(),
         };
-        Proxy { routes, doorway: None, limits, trusted: TrustedProxies::default() }
+        Proxy { routes, doorway: None, https: None, limits, trusted: TrustedProxies::default() }
     }
 
     /// Lets requests to the server itself through to the API.
@@ -111,7 +124,19 @@ impl Proxy {
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Proxy {
         (self.limits.head, self.limits.keep_alive, self.limits.progress) = (patience, patience, patience);
+        self.limits.handshake = patience;
         self
+    }
+
+    /// Also serves TLS on `listener`, where https is spoken: with the certificates of the routes, HTTP/1.1 or HTTP/2 as agreed on.
+    ///
+    /// # Errors
+    /// Of kind `Setup`: the machine's random numbers or keys cannot be used.
+    pub fn with_https(mut self, listener: TcpListener) -> Result<Proxy> {
+        let tls = Tls::new(self.routes.clone())?;
+        let port = listener.local_addr().map_or(0, |address| address.port());
+        self.https = Some(Arc::new(Https { listener, tls, port }));
+        Ok(self)
     }
 
     /// Serves `listener` on every core until `shutdown`: then closes tunnels and idle connections, lets requests finish for at most

@@ -99,6 +99,13 @@ pub(super) fn too_late(reader: Reader, app: &AppName) -> Response<AnswerBody> {
     page(reader, StatusCode::GATEWAY_TIMEOUT, "No answer in time", &format!("The app {app} did not answer in time."))
 }
 
+/// The key authorization that a certificate authority looks for.
+pub(super) fn proof(key_authorization: String) -> Response<AnswerBody> {
+    let mut answer = Response::new(AnswerBody::own(Bytes::from(key_authorization)));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    answer
+}
+
 /// The answer to `OPTIONS *`.
 pub(super) fn options() -> Response<AnswerBody> {
     let mut answer = Response::new(AnswerBody::own(Bytes::new()));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::zone::{Place, place};
-use super::{Edge, HostName, Lease, Release, Traffic, TrafficCounters, WaitingRoom};
+use super::{Certificates, Edge, HostName, Lease, Release, Traffic, TrafficCounters, WaitingRoom};
 use crate::error::{Error, Result};
 use crate::model::{AppId, AppName, Version};
 
@@ -43,6 +43,7 @@ pub struct Routes {
 
 struct Shared {
     domain: Option<String>,
+    certificates: Certificates,
     table: ArcSwap<Table>,
     /// Changes are one at a time: each copies the table, changes the copy and publishes it.
     writing: Mutex<()>,
@@ -80,7 +81,20 @@ impl Routes {
             Some(Some(name)) => Some(name.to_owned()),
             None => None,
         };
-        Ok(Routes { shared: Arc::new(Shared { domain, table: ArcSwap::default(), writing: Mutex::default() }) })
+        Ok(Routes {
+            shared: Arc::new(Shared {
+                domain,
+                certificates: Certificates::default(),
+                table: ArcSwap::default(),
+                writing: Mutex::default(),
+            }),
+        })
+    }
+
+    /// Returns the certificates by which the server's hosts are known.
+    #[must_use]
+    pub fn certificates(&self) -> &Certificates {
+        &self.shared.certificates
     }
 
     /// Finds what answers `host`, taking a lease when that is a release.

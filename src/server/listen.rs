@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use listenfd::ListenFd;
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::holder;
-use crate::config::Listen;
+use super::{holder, setup};
+use crate::config::{Https, Listen};
 use crate::error::{Error, Result};
 
 /// Connections that may wait to be taken in, as in a burst: the service manager's own number (`Backlog=` of systemd.socket(5)).
@@ -18,7 +18,7 @@ const NAMES: &str = "LISTEN_FDNAMES";
 
 /// Listening sockets that outlive this process: while it restarts, connections wait in their backlog.
 ///
-/// A socket is known by its `FileDescriptorName=` (systemd.socket(5)): `ssh` or `http`.
+/// A socket is known by its `FileDescriptorName=` (systemd.socket(5)): `ssh`, `http` or `https`.
 pub struct Inherited {
     sockets: ListenFd,
     names: Vec<String>,
@@ -39,6 +39,18 @@ impl Inherited {
         match self.take(name)? {
             Some(listener) => Ok(listener),
             None => bind(name, listen),
+        }
+    }
+
+    /// As [`take_or_bind`](Self::take_or_bind) for a socket that the server may go without: unless somebody asked for it.
+    pub fn take_or_try(&mut self, name: &str, https: &Https) -> Result<Option<TcpListener>> {
+        match self.take_or_bind(name, &https.listen) {
+            Ok(listener) => Ok(Some(listener)),
+            Err(err) if https.is_asked_for => Err(err),
+            Err(err) => {
+                setup::warn(&err, "apps are not served over https");
+                Ok(None)
+            }
         }
     }
 

@@ -82,8 +82,13 @@ async fn serve(settings: Settings) -> Result<()> {
     let mut inherited = listen::Inherited::from_env();
     let ssh_listener = inherited.take_or_bind("ssh", &settings.ssh)?;
     let http_listener = inherited.take_or_bind("http", &settings.http)?;
+    let https = settings.https.as_ref().map(|https| inherited.take_or_try("https", https)).transpose()?.flatten();
     let private = socket::bind(&data.path().join("mini.sock"))?;
-    let addresses = setup::Addresses { ssh: listen::address_of(&ssh_listener)?, http: listen::address_of(&http_listener)? };
+    let addresses = setup::Addresses {
+        ssh: listen::address_of(&ssh_listener)?,
+        http: listen::address_of(&http_listener)?,
+        https: https.as_ref().map(listen::address_of).transpose()?,
+    };
 
     let mut signals = stop::Signals::listen()?;
     let rooms = setup::open(settings, &data, &addresses, &host_key).await?;
@@ -94,10 +99,13 @@ async fn serve(settings: Settings) -> Result<()> {
     let (doors, edge) = (CancellationToken::new(), CancellationToken::new());
     let (doorway, arrivals) = Doorway::new();
     // Apps are served before anything asks the engine, which may hang.
-    let proxy = Proxy::new(rooms.routes.clone())
+    let mut proxy = Proxy::new(rooms.routes.clone())
         .with_api(doorway)
         .with_connections_per_address(rooms.deployer.rooms().settings.connections_per_address)
         .with_trusted(TrustedProxies::new(&rooms.deployer.rooms().settings.trusted_proxies));
+    if let Some(https) = https {
+        proxy = proxy.with_https(https)?;
+    }
     let mut proxy = tasks.spawn(proxy.serve(http_listener, edge.clone()));
     setup::guard(&rooms).await;
     setup::announce(&rooms, &addresses, &host_key).await?;

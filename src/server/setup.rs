@@ -24,6 +24,8 @@ use crate::store::{Admission, Store};
 pub struct Addresses {
     pub ssh: SocketAddr,
     pub http: SocketAddr,
+    /// Where TLS is spoken, if it is.
+    pub https: Option<SocketAddr>,
 }
 
 /// What the server runs on.
@@ -76,7 +78,8 @@ pub async fn open(settings: Settings, data: &DataDir, addresses: &Addresses, hos
     let engine = Engine::with_bridges(store.instance().clone(), settings.engine.clone(), settings.bridges.clone());
     let domain = settings.domain.as_deref().map(str::parse).transpose()?;
     let routes = Routes::new(domain.as_ref())?;
-    let firewall = Firewall::of(&settings, addresses.http.port());
+    let ports = std::iter::once(addresses.http).chain(addresses.https).map(|address| address.port());
+    let firewall = Firewall::of(&settings, ports.collect());
     let facts = ServerFacts {
         ssh: addresses.ssh,
         http: addresses.http,
@@ -110,6 +113,9 @@ pub async fn announce(rooms: &Rooms, addresses: &Addresses, host_key: &HostKey) 
     say(&format!("mini {}", env!("CARGO_PKG_VERSION")));
     say(&format!("  ssh       {}", addresses.ssh));
     say(&format!("  http      {}", addresses.http));
+    if let Some(https) = addresses.https {
+        say(&format!("  https     {https}"));
+    }
     say(&format!("  host key  {}", host_key.fingerprint()));
     say(&format!("  data      {}", deploy.settings.data.display()));
     admit_admins(&deploy.store, &deploy.settings).await?;
@@ -125,7 +131,8 @@ pub async fn announce(rooms: &Rooms, addresses: &Addresses, host_key: &HostKey) 
     Ok(())
 }
 
-fn warn(err: &Error, meaning: &str) {
+/// Says what is missing and what that means; the server runs on.
+pub fn warn(err: &Error, meaning: &str) {
     say(&format!("warning: {err}: {meaning}"));
     if let Some(hint) = err.next_step() {
         say(&format!("         {hint}"));

@@ -16,7 +16,7 @@ use crate::config::{Listen, Span};
 use crate::error::{Error, Result};
 use crate::model::{AddressRange, AppId, AppName, Edge, Version, limits};
 use crate::proxy::{Proxy, TrustedProxies};
-use crate::route::{HostName, Release, Routes};
+use crate::route::{Certificate, HostName, Release, Routes};
 
 // Help texts are for a terminal: no backticks in them.
 #[allow(clippy::doc_markdown)]
@@ -27,6 +27,15 @@ struct Line {
     /// Where it listens, as 127.0.0.1:8080 or :8080; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = ":80")]
     http: String,
+    /// Where it listens for TLS
+    #[arg(long, value_name = "ADDR", requires = "certificate")]
+    https: Option<String>,
+    /// A certificate and what leads to its root, in PEM; one for each --key
+    #[arg(long, value_name = "FILE", requires = "key")]
+    certificate: Vec<PathBuf>,
+    /// The private key of the certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Vec<PathBuf>,
     /// The routes
     #[arg(long, value_name = "FILE")]
     routes: PathBuf,
@@ -73,14 +82,16 @@ pub fn main(words: &[String]) -> u8 {
 fn run(line: &Line) -> Result<()> {
     let proxy = proxy_of(line)?;
     let listen = Listen::parse("http", Some(&line.http), 80)?;
+    let https = line.https.as_deref().map(|text| Listen::parse("https", Some(text), 443)).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|err| Error::setup("the runtime could not start").because(err))?;
-    runtime.block_on(serve(proxy, &listen))
+    runtime.block_on(serve(proxy, &listen, https.as_ref()))
 }
 
 fn proxy_of(line: &Line) -> Result<Proxy> {
     let first_byte = line.patience.map_or(Edge::default().first_byte, |Span(patience)| Some(patience));
     let routes = routes_of(&read(&line.routes)?, &Edge { first_byte, ..Edge::default() })?;
+    routes.certificates().publish(certificates(line)?);
     let mut proxy = Proxy::new(routes)
         .with_connections_per_address(line.connections_per_address)
         .with_trusted(TrustedProxies::new(&line.trusted_proxies));
@@ -90,10 +101,16 @@ fn proxy_of(line: &Line) -> Result<Proxy> {
     Ok(proxy)
 }
 
-async fn serve(proxy: Proxy, listen: &Listen) -> Result<()> {
+async fn serve(mut proxy: Proxy, listen: &Listen, https: Option<&Listen>) -> Result<()> {
     let mut signals = stop::Signals::listen()?;
-    let listener = Inherited::from_env().take_or_bind("http", listen)?;
+    let mut inherited = Inherited::from_env();
+    let listener = inherited.take_or_bind("http", listen)?;
     say(&format!("http {}", address_of(&listener)?));
+    if let Some(listen) = https {
+        let listener = inherited.take_or_bind("https", listen)?;
+        say(&format!("https {}", address_of(&listener)?));
+        proxy = proxy.with_https(listener)?;
+    }
     let shutdown = CancellationToken::new();
     let mut serving = std::pin::pin!(proxy.serve(listener, shutdown.clone()));
     tokio::select! {
@@ -104,6 +121,23 @@ async fn serve(proxy: Proxy, listen: &Listen) -> Result<()> {
         served = serving => served,
         _ = signals.next() => Ok(()),
     }
+}
+
+/// Reads the certificates, each for all the names that it stands for.
+fn certificates(line: &Line) -> Result<Vec<(String, Certificate)>> {
+    if line.certificate.len() != line.key.len() {
+        return Err(Error::setup("each --certificate has a --key, in the same order"));
+    }
+    let mut named = Vec::new();
+    for (chain, key) in line.certificate.iter().zip(&line.key) {
+        let text = |path: &Path| {
+            std::fs::read_to_string(path).map_err(|err| Error::setup(format!("{} cannot be read: {err}", path.display())).because(err))
+        };
+        let certificate = Certificate::parse(&text(chain)?, &text(key)?)
+            .map_err(|err| Error::setup(format!("--certificate {}: {err}", chain.display())).because(err))?;
+        named.extend(certificate.names().iter().map(|name| (name.clone(), certificate.clone())));
+    }
+    Ok(named)
 }
 
 fn read(path: &Path) -> Result<Table> {

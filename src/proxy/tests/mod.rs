@@ -8,6 +8,7 @@ mod lifecycle;
 mod limits;
 mod misbehaviour;
 mod streams;
+mod tls;
 mod upstreams;
 
 use std::future::Future;
@@ -40,6 +41,8 @@ struct Rig {
     id: AppId,
     shutdown: CancellationToken,
     served: JoinHandle<Result<()>>,
+    /// Where TLS is spoken.
+    https: SocketAddr,
 }
 
 /// An app in the test: every connection is given to a handler. Dropping it hangs up on everybody.
@@ -68,9 +71,12 @@ impl Rig {
         proxy.limits.per_address = 0;
         change(&mut proxy.limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let second = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let https = second.local_addr().unwrap();
+        let proxy = proxy.with_https(second).unwrap();
         let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
         let served = TaskTracker::new().spawn(proxy.serve(listener, shutdown.clone()));
-        Rig { address, routes, id, shutdown, served }
+        Rig { address, routes, id, shutdown, served, https }
     }
 
     fn switch(&self, version: u32, upstream: SocketAddr) -> (Drained, Option<Lease>) {
