@@ -26,6 +26,8 @@ pub enum GitProgram {
     Missing,
     /// git silently skips a hook that it cannot execute, and would take any push.
     HooksCannotRun,
+    /// The disk has no room for our hooks, or only those of an older mini are there.
+    HooksNotWritten,
 }
 
 // === impl GitProgram ===
@@ -57,6 +59,10 @@ impl GitProgram {
             }
             GitProgram::HooksCannotRun => Err(Error::unavailable("the server cannot run its git hooks, so it cannot take pushes")
                 .hint("is its data dir mounted noexec, or /bin/sh missing?")),
+            GitProgram::HooksNotWritten => {
+                Err(Error::unavailable("the server's disk has no room for its git hooks, so it cannot take pushes")
+                    .hint("make room on the server: ssh mini prune"))
+            }
         }
     }
 }

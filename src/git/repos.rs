@@ -1,7 +1,7 @@
 //! The repositories on disk, one an app, named by the app's id and never by what somebody typed.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -58,8 +58,7 @@ impl Git {
         for folder in [&repos, &hooks] {
             DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(no_data_dir)?;
         }
-        write_hook(&hooks, "pre-receive", PRE_RECEIVE).and_then(|()| write_hook(&hooks, "update", UPDATE)).map_err(no_data_dir)?;
-        let program = Mutex::new(GitProgram::detect(&search_path, &hooks));
+        let program = Mutex::new(prepare(&search_path, &hooks).map_err(no_data_dir)?);
         let inner = Inner { repos, hooks, search_path, hook_program, exit_grace, program, receiving: Mutex::default() };
         Ok(Git { inner: Arc::new(inner) })
     }
@@ -70,11 +69,14 @@ impl Git {
         lock(&self.inner.program).clone()
     }
 
-    /// Looks again for a `git` that was missing or too old. Blocks for some milliseconds then.
+    /// Looks again for a `git` that was missing or too old, or for room for its hooks. Blocks for some milliseconds then.
     pub fn look_again(&self) -> GitProgram {
         let mut program = lock(&self.inner.program);
         if program.check().is_err() {
-            *program = GitProgram::detect(&self.inner.search_path, &self.inner.hooks);
+            match prepare(&self.inner.search_path, &self.inner.hooks) {
+                Ok(found) => *program = found,
+                Err(err) => tracing::warn!(error = %err, "the git hooks cannot be written"),
+            }
         }
         program.clone()
     }
@@ -170,6 +172,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Writes a hook beside and renames it: a push may be about to run the old one.
+/// Writes our hooks and looks for `git`. A disk without room refuses pushes, and not the start: apps are served without them.
+fn prepare(search_path: &OsStr, hooks: &Path) -> io::Result<GitProgram> {
+    match write_hook(hooks, "pre-receive", PRE_RECEIVE).and_then(|()| write_hook(hooks, "update", UPDATE)) {
+        Err(err) if matches!(err.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Ok(GitProgram::HooksNotWritten),
+        Err(err) => Err(err),
+        Ok(()) => Ok(GitProgram::detect(search_path, hooks)),
+    }
+}
+
 fn write_hook(hooks: &Path, name: &str, text: &str) -> io::Result<()> {
     let path = hooks.join(name);
     if fs::read(&path).is_ok_and(|there| there == text.as_bytes()) && fs::metadata(&path)?.permissions().mode() & 0o777 == 0o700 {

@@ -140,6 +140,33 @@ fn a_full_disk_stops_no_app_loses_nothing_and_is_over_when_space_comes_back() {
     mini.finish();
 }
 
+#[test]
+fn hooks_that_a_newer_server_cannot_write_refuse_pushes_and_not_its_start() {
+    let disk = SmallDisk::mount("64m");
+    let mut mini = on(&disk, &["--disk-floor", "0"]);
+    let repo = Repo::hello();
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    let before = mini.state("blog");
+    repo.next(&unique());
+    mini.stop();
+    // As an older one left it.
+    fs::write(mini.data().join("hooks/update"), "#!/bin/sh\n").unwrap();
+    disk.fill(0);
+
+    mini.boot();
+
+    let refused = "the server's disk has no room for its git hooks, so it cannot take pushes";
+    assert!(mini.said.contains(&format!("warning: {refused}: pushes are refused")), "{:?}", mini.said);
+    mini.get("blog", "/").has_status(200);
+    let push = mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]);
+    assert!(push.code != 0 && push.stderr.starts_with(&format!("mini: {refused}\n")), "{push:?}");
+
+    disk.clear();
+    assert_eq!(mini.state("blog"), before, "nothing was changed");
+    mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+    mini.finish();
+}
+
 #[cfg(feature = "failpoints")]
 #[test]
 fn a_server_starts_on_a_full_disk_whatever_the_last_one_had_under_way() {
