@@ -22,7 +22,15 @@ pub(super) struct Left {
 const STOPPED: &str = "mini stopped before the switch";
 
 impl Deployer {
-    /// Brings rows, routes and repositories to where they should be, after whatever ended the last server.
+    /// Lets what is live answer requests, as the rows say and whatever is still to be repaired. Errors: the rows cannot be read.
+    pub async fn restore_routes(&self) -> Result<()> {
+        for app in self.rooms().store.apps().await? {
+            self.reroute(&app.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings rows and repositories to where they should be, after whatever ended the last server.
     ///
     /// Needs no engine and no room on the disk: what cannot be written now is written at a later resync. Errors: the rows cannot be read.
     pub async fn restore(&self) -> Result<()> {
@@ -31,8 +39,6 @@ impl Deployer {
             tracing::warn!(?err, "what interrupted pushes left is not swept");
         }
         for app in rooms.store.apps().await? {
-            rooms.routes.add_app(app.name.clone(), app.id.clone());
-            self.reroute(&app.id).await?;
             if let Some(release) = self.live_release(&app.id).await? {
                 // A crash between the switch and the moving of the refs leaves them behind.
                 if let Err(err) = self.point_refs(&app, &release).await {

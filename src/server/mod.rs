@@ -93,12 +93,12 @@ async fn serve(settings: Settings) -> Result<()> {
     let mut signals = stop::Signals::listen()?;
     let rooms = setup::open(settings, &data, &addresses, &host_key).await?;
     let store = rooms.deployer.rooms().store.clone();
-    rooms.deployer.restore().await?;
+    rooms.deployer.restore_routes().await?;
 
     let tasks = TaskTracker::new();
     let (doors, edge) = (CancellationToken::new(), CancellationToken::new());
     let (doorway, arrivals) = Doorway::new();
-    // Apps are served before anything asks the engine, which may hang.
+    // Apps are served before anything is repaired, which takes its time, or asks the engine, which may hang.
     let mut proxy = Proxy::new(rooms.routes.clone())
         .with_api(doorway)
         .with_connections_per_address(rooms.deployer.rooms().settings.connections_per_address)
@@ -107,6 +107,7 @@ async fn serve(settings: Settings) -> Result<()> {
         proxy = proxy.with_https(https)?;
     }
     let mut proxy = tasks.spawn(proxy.serve(http_listener, edge.clone()));
+    rooms.deployer.restore().await?;
     setup::guard(&rooms).await;
     setup::announce(&rooms, &addresses, &host_key).await?;
     let ssh_server = SshServer::new(rooms.platform.clone(), host_key);

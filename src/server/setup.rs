@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
 
@@ -71,9 +72,8 @@ pub fn publish(data: &DataDir, host_key: &HostKey) -> Result<()> {
 }
 
 pub async fn open(settings: Settings, data: &DataDir, addresses: &Addresses, host_key: &HostKey) -> Result<Rooms> {
-    let path = data.path().to_owned();
-    let opened = tokio::task::spawn_blocking(move || Ok::<_, Error>((Store::open(&path)?, Git::open(&path)?, Logs::open(&path)?)));
-    let (store, git, logs) = opened.await.map_err(|err| Error::setup("the data dir could not be opened").because(err))??;
+    // Side by side: the database is checked while git is asked for its version.
+    let (store, git, logs) = tokio::try_join!(opened(data, Store::open), opened(data, Git::open), opened(data, Logs::open))?;
     store.stay_open();
     let engine = Engine::with_bridges(store.instance().clone(), settings.engine.clone(), settings.bridges.clone());
     let domain = settings.domain.as_deref().map(str::parse).transpose()?;
@@ -91,6 +91,12 @@ pub async fn open(settings: Settings, data: &DataDir, addresses: &Addresses, hos
     let deployer = Deployer::new(rooms);
     let platform = Platform::new(deployer.clone(), facts);
     Ok(Rooms { deployer, platform, routes, firewall })
+}
+
+async fn opened<T: Send + 'static>(data: &DataDir, open: fn(&Path) -> Result<T>) -> Result<T> {
+    let path = data.path().to_owned();
+    let opened = tokio::task::spawn_blocking(move || open(&path)).await;
+    opened.map_err(|err| Error::setup("the data dir could not be opened").because(err))?
 }
 
 /// Keeps apps off this machine's ports as root, else looks whether root has; without it the server runs on, and says so.
