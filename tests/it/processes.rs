@@ -22,7 +22,8 @@ fn shown(mini: &Mini) -> Vec<(String, String, String)> {
     rows.as_array().unwrap().iter().map(|row| (text(row, "process"), text(row, "release"), text(row, "state"))).collect()
 }
 
-fn wait_for(mini: &Mini, wanted: &[&str]) {
+/// Waits until these and no others are what `ps` shows of `blog`, all of them running.
+pub fn wait_for(mini: &Mini, wanted: &[&str]) {
     eventually("the processes to be as wanted", || {
         let rows = shown(mini);
         let names: Vec<&str> = rows.iter().filter(|row| row.2 == "running").map(|row| row.0.as_str()).collect();

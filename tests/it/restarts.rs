@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Mini, Repo, proof, rounds};
+use crate::harness::{Mini, Repo, median_and_worst, proof, rounds};
 use crate::traffic::{Load, ask, connect, echo, open_websocket, read_head};
 
 const HOST: &str = "blog.localhost";
@@ -37,13 +37,13 @@ fn restarts_under_load_fail_no_request() {
 }
 
 /// One client that asks again and again over a new connection, and knows its longest wait for an answer.
-struct Watch {
+pub struct Watch {
     stop: Arc<AtomicBool>,
     client: JoinHandle<(usize, Duration, Vec<String>)>,
 }
 
 impl Watch {
-    fn start(http: SocketAddr) -> Self {
+    pub fn start(http: SocketAddr) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let client = std::thread::spawn(move || {
@@ -59,7 +59,8 @@ impl Watch {
         Watch { stop, client }
     }
 
-    fn stop(self) -> (usize, Duration, Vec<String>) {
+    /// Returns how often it asked, its longest wait and what failed.
+    pub fn stop(self) -> (usize, Duration, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
         self.client.join().unwrap()
     }
@@ -138,6 +139,28 @@ fn restarts_with_everything_open_fail_no_request_and_nobody_waits_long() {
     // In quiet a fraction of a second: this machine has others to serve.
     assert!(worst < Duration::from_secs(4), "somebody waited {worst:?} for an answer");
     assert!(worst_start < Duration::from_secs(2), "the new server took {worst_start:?} to its first answer");
+    mini.finish();
+}
+
+#[test]
+fn a_new_server_answers_a_moment_after_its_start() {
+    let mut mini = Mini::start_on_held_sockets(&[]);
+    mini.anna.push(Repo::hello().path(), mini.ssh, "blog", &["main"]).ok();
+    let (http, rounds, mut waits) = (mini.http, rounds(3, 20), Vec::new());
+
+    for _ in 0..rounds {
+        assert!(mini.stop().success());
+        let begun = Instant::now();
+        // The socket takes it while nobody is there.
+        let first = std::thread::spawn(move || ask(None, http, HOST, false).map(|_| begun.elapsed()));
+        mini.boot();
+        waits.push(first.join().unwrap().expect("the first answer of the new server"));
+    }
+
+    let (median, worst) = median_and_worst(&waits);
+    proof("starts", &[("rounds", &rounds), ("median_answer_ms", &median), ("worst_answer_ms", &worst)]);
+    // In quiet 200 ms, the start of the program included.
+    assert!(worst < 2000, "{waits:?}");
     mini.finish();
 }
 

@@ -1,6 +1,10 @@
 //! What the engine holds of one server, asked with the ordinary client.
 
 use std::process::Command;
+use std::time::SystemTime;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// The engine's things with one `mini.instance` label.
 pub struct Docker {
@@ -68,6 +72,12 @@ impl Docker {
     /// `docker kill ID`
     pub fn kill(id: &str) {
         lines(&["kill", id]);
+    }
+
+    /// When a container's process ended last, by this machine's clock.
+    pub fn ended_at(id: &str) -> SystemTime {
+        let at = OffsetDateTime::parse(&Self::inspect(id, "{{.State.FinishedAt}}"), &Rfc3339);
+        at.unwrap().into()
     }
 
     /// `docker inspect -f FORMAT ID`

@@ -29,7 +29,7 @@ pub use laptop::{Laptop, Scripted};
 pub use moments::Moments;
 pub use person::{Person, Running, Said};
 pub use processes::{children_of, descendants_of, is_running, signal};
-pub use proof::{asked, proof, proven, rounds};
+pub use proof::{asked, median_and_worst, proof, proven, rounds};
 pub use registry::Registry;
 pub use repo::{Entry, Repo};
 pub use terminal::Terminal;

@@ -24,3 +24,10 @@ pub fn proven(rounds: usize, slowest_start: Duration) {
     let name = std::thread::current().name().unwrap_or("main").to_owned();
     proof(&name, &[("rounds", &rounds), ("slowest_start_ms", &slowest_start.as_millis())]);
 }
+
+/// The median and the longest of some times, in milliseconds.
+pub fn median_and_worst(times: &[Duration]) -> (u128, u128) {
+    let mut millis: Vec<u128> = times.iter().map(Duration::as_millis).collect();
+    millis.sort_unstable();
+    (millis[millis.len() / 2], millis[millis.len() - 1])
+}
