@@ -1,7 +1,7 @@
 //! The repositories on disk, one an app, named by the app's id and never by what somebody typed.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -32,7 +32,8 @@ pub(super) struct Inner {
     pub(super) hook_program: PathBuf,
     /// How long a git may take to end when its client has left.
     pub(super) exit_grace: Duration,
-    program: Mutex<GitProgram>,
+    /// `None` until somebody asks: a new server serves before it waits for another program.
+    program: Mutex<Option<GitProgram>>,
     receiving: Mutex<HashMap<AppId, usize>>,
 }
 
@@ -45,7 +46,7 @@ pub(super) struct Receiving {
 // === impl Git ===
 
 impl Git {
-    /// Makes `repos` and `hooks` in the data dir where they are missing, and looks for `git`. Blocks for some milliseconds.
+    /// Makes `repos` and `hooks` in the data dir where they are missing; `git` itself is looked for when it is asked about.
     pub fn open(data_dir: &Path) -> Result<Git> {
         let own_program = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
         Git::open_with(data_dir, program::search_path(), own_program, GIT_EXIT_GRACE)
@@ -58,27 +59,39 @@ impl Git {
         for folder in [&repos, &hooks] {
             DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(no_data_dir)?;
         }
-        let program = Mutex::new(prepare(&search_path, &hooks).map_err(no_data_dir)?);
+        let program = Mutex::new(write_hooks(&hooks).map_err(no_data_dir)?);
         let inner = Inner { repos, hooks, search_path, hook_program, exit_grace, program, receiving: Mutex::default() };
         Ok(Git { inner: Arc::new(inner) })
     }
 
-    /// Returns what is known of the machine's `git`.
+    /// Returns what is known of the machine's `git`. Blocks for some milliseconds when it is asked first.
     #[must_use]
     pub fn program(&self) -> GitProgram {
-        lock(&self.inner.program).clone()
+        lock(&self.inner.program).get_or_insert_with(|| self.detect()).clone()
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        lock(&self.inner.program).as_ref().is_some_and(|program| program.check().is_ok())
     }
 
     /// Looks again for a `git` that was missing or too old, or for room for its hooks. Blocks for some milliseconds then.
     pub fn look_again(&self) -> GitProgram {
-        let mut program = lock(&self.inner.program);
-        if program.check().is_err() {
-            match prepare(&self.inner.search_path, &self.inner.hooks) {
-                Ok(found) => *program = found,
-                Err(err) => tracing::warn!(error = %err, "the git hooks cannot be written"),
-            }
+        if !self.is_ready() {
+            let found = match write_hooks(&self.inner.hooks) {
+                Ok(None) => self.detect(),
+                Ok(Some(refused)) => refused,
+                Err(err) => {
+                    tracing::warn!(error = %err, "the git hooks cannot be written");
+                    GitProgram::HooksCannotRun
+                }
+            };
+            *lock(&self.inner.program) = Some(found);
         }
-        program.clone()
+        self.program()
+    }
+
+    fn detect(&self) -> GitProgram {
+        GitProgram::detect(&self.inner.search_path, &self.inner.hooks)
     }
 
     /// Makes an app's repository: bare, empty, `HEAD` on what will be live. One that is there stays as it is.
@@ -172,12 +185,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Writes a hook beside and renames it: a push may be about to run the old one.
-/// Writes our hooks and looks for `git`. A disk without room refuses pushes, and not the start: apps are served without them.
-fn prepare(search_path: &OsStr, hooks: &Path) -> io::Result<GitProgram> {
+/// Writes our hooks. A disk without room refuses pushes, and not the start: apps are served without them.
+fn write_hooks(hooks: &Path) -> io::Result<Option<GitProgram>> {
     match write_hook(hooks, "pre-receive", PRE_RECEIVE).and_then(|()| write_hook(hooks, "update", UPDATE)) {
-        Err(err) if matches!(err.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Ok(GitProgram::HooksNotWritten),
-        Err(err) => Err(err),
-        Ok(()) => Ok(GitProgram::detect(search_path, hooks)),
+        Err(err) if matches!(err.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            Ok(Some(GitProgram::HooksNotWritten))
+        }
+        written => written.map(|()| None),
     }
 }
 

@@ -54,8 +54,9 @@ impl Git {
         git.serve(io, is_busy).await.map_err(not_started)
     }
 
-    pub(super) async fn ready(&self) -> Result<()> {
-        if self.program().check().is_ok() {
+    /// Refuses to go on without a ready git, which is looked for where there was none.
+    pub async fn ready(&self) -> Result<()> {
+        if self.is_ready() {
             return Ok(());
         }
         let git = self.clone();

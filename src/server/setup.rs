@@ -131,7 +131,7 @@ pub async fn announce(rooms: &Rooms, addresses: &Addresses, host_key: &HostKey) 
     if let Err(err) = deploy.engine.check().await {
         warn(&err, "apps cannot be built or started until it does");
     }
-    if let Err(err) = deploy.git.program().check() {
+    if let Err(err) = deploy.git.ready().await {
         warn(&err, "pushes are refused");
     }
     Ok(())
