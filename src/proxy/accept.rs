@@ -47,7 +47,7 @@ pub(super) async fn serve(shared: Rc<Shared>, listeners: Listeners, dealt: Dealt
     cohort.call(Call::Finish);
     let late = Cohort::new(Call::Finish);
     door.open_until(cohort.end(grace), &late).await;
-    drop(door);
+    door.close(&late);
     late.end(grace).await;
 }
 
@@ -74,6 +74,14 @@ impl Door {
                     }
                 },
             }
+        }
+    }
+
+    /// Takes in what other cores have dealt until now; what they deal from now on stays theirs.
+    fn close(mut self, cohort: &Rc<Cohort>) {
+        self.dealt.close();
+        while let Ok(arrival) = self.dealt.try_recv() {
+            self.take(cohort, arrival);
         }
     }
 
