@@ -165,7 +165,7 @@ fn failed(reader: Reader, lease: &Lease, upload: Option<&UploadWatch>, failure: 
 
 /// Makes the request that an app gets: its target as the app's protocol writes it.
 pub(super) fn outgoing(head: Parts, body: UploadBody, protocol: Protocol) -> Request<UploadBody> {
-    let path = head.uri.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let path = rules::target(head.uri);
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
     *request.headers_mut() = head.headers;

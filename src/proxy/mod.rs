@@ -15,6 +15,8 @@ mod deal;
 mod edge;
 mod ending;
 mod exchange;
+#[doc(hidden)]
+pub mod fuzz;
 mod headers;
 mod hold;
 mod http2;

@@ -2,8 +2,8 @@
 
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
-use hyper::http::uri::Scheme;
-use hyper::{HeaderMap, Method, StatusCode, Version};
+use hyper::http::uri::{PathAndQuery, Scheme};
+use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use super::visitor::Visitor;
 use crate::route::HostName;
@@ -121,6 +121,13 @@ fn check_target(head: &Parts) -> Result<(), Refusal> {
         _ if !head.uri.path().starts_with('/') => Err(bad("the target is not a path")),
         _ => Ok(()),
     }
+}
+
+/// Returns the target as an app gets it (RFC 9112 §3.2.1). Of `http://a#b` nothing at all would be left, which reads like `/` here and
+/// is none on the wire.
+pub(super) fn target(uri: Uri) -> PathAndQuery {
+    let path = uri.into_parts().path_and_query.filter(|path| path.as_str() != "/");
+    path.unwrap_or_else(|| PathAndQuery::from_static("/"))
 }
 
 fn wants_websocket(headers: &HeaderMap) -> bool {

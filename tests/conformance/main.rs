@@ -8,8 +8,11 @@
 mod aborts;
 mod apps;
 mod case;
+#[path = "../fuzz/checks.rs"]
+mod checks;
 mod chunks;
 mod client;
+mod corpus;
 mod forwarding;
 mod frames;
 mod framing;

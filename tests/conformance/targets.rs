@@ -90,6 +90,7 @@ fn targets() -> Vec<Case> {
         passes("a target of 8 KiB", get(&format!("/{}", "a".repeat(8 << 10))), &[]),
         passes("an absolute target becomes a path", get("http://a.test/x?y"), &[Target("/x?y"), Line("host: a.test")]),
         passes("an absolute target without a path is the root", get("http://a.test"), &[Target("/")]),
+        passes("an absolute target with a fragment alone is the root", get("http://a.test#x"), &[Target("/")]),
         passes("an absolute target with a query alone", get("http://a.test?y"), &[Target("/?y")]),
         harmless("two blanks before a target", get(" /case")),
         harmless("two blanks behind a target", get("/case ")),
