@@ -71,25 +71,25 @@ fn parse_contact(contact: &str) -> Result<String> {
 mod tests {
     use super::*;
 
-    fn resolve(args: ServerArgs) -> Result<Option<AcmeSettings>> {
-        AcmeSettings::resolve(&args, &ServerArgs::default())
+    fn resolve(args: &ServerArgs) -> Result<Option<AcmeSettings>> {
+        AcmeSettings::resolve(args, &ServerArgs::default())
     }
 
     #[test]
     fn without_a_word_lets_encrypt_is_asked_and_off_asks_nobody() {
-        let settings = resolve(ServerArgs::default()).unwrap().unwrap();
+        let settings = resolve(&ServerArgs::default()).unwrap().unwrap();
 
         assert_eq!((settings.directory.as_str(), settings.contact, settings.pause), (LETS_ENCRYPT, None, ORDER_PAUSE));
-        assert_eq!(resolve(ServerArgs { acme: Some(Switch::Off), ..ServerArgs::default() }).unwrap(), None);
+        assert_eq!(resolve(&ServerArgs { acme: Some(Switch::Off), ..ServerArgs::default() }).unwrap(), None);
     }
 
     #[test]
     fn a_directory_in_the_clear_and_a_contact_that_is_no_address_are_refused() {
         for url in ["http://ca.example.org/directory", "https://", "ca.example.org", "https://a b"] {
-            let err = resolve(ServerArgs { acme_directory: Some(url.into()), ..ServerArgs::default() }).unwrap_err();
+            let err = resolve(&ServerArgs { acme_directory: Some(url.into()), ..ServerArgs::default() }).unwrap_err();
             assert!(err.exit_code() == 78 && err.sentence().starts_with("--acme-directory `"), "{url}: {err}");
         }
-        let contact = |text: &str| resolve(ServerArgs { acme_contact: Some(text.into()), ..ServerArgs::default() });
+        let contact = |text: &str| resolve(&ServerArgs { acme_contact: Some(text.into()), ..ServerArgs::default() });
         for text in ["anna", "@example.org", "anna@here", "anna@example.org,ben@example.org"] {
             assert_eq!(contact(text).unwrap_err().exit_code(), 78, "{text}");
         }
