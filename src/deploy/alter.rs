@@ -255,6 +255,7 @@ fn with_setting(mut app: App, setting: &AppSetting) -> App {
         AppSetting::Mounted(storage) => app.storage.push(storage.clone()),
         AppSetting::Unmounted(name) => app.storage.retain(|storage| storage.name() != name),
         AppSetting::Overlaps(is) => app.overlaps = *is,
+        AppSetting::AutoCertificates(is) => app.auto_certificates = *is,
         AppSetting::HealthPath(path) => app.health_path.clone_from(path),
         AppSetting::HealthSeconds(seconds) => app.health_seconds = *seconds,
         AppSetting::Edge(change) => app.edge.change(change.clone()),

@@ -122,35 +122,6 @@ impl TryFrom<String> for Version {
     }
 }
 
-macro_rules! word_enum {
-    ($($name:ident { $($variant:ident = $word:literal),+ $(,)? })+) => {$(
-        impl $name {
-            /// Returns the word under which this is stored and shown.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $word),+ }
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = Error;
-
-            fn from_str(text: &str) -> Result<Self> {
-                match text {
-                    $($word => Ok($name::$variant),)+
-                    _ => Err(Error::setup(concat!("the database holds an unknown ", stringify!($name)))),
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-    )+};
-}
-
 word_enum! {
     ReleaseKind {
         Push = "push", Upload = "upload", Image = "image", Rebuild = "rebuild", Config = "config", Rollback = "rollback",

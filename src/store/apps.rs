@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::model::{AppId, AppName, Edge, Stamp, Storage, Version};
 
 const COLUMNS: &str = "id, name, created_at, created_by, deploy_branch, subnet, current_version, last_version, is_stopped, memory_bytes, \
-                       cpu_millis, overlaps, health_path, health_seconds, edge, \
+                       cpu_millis, overlaps, health_path, health_seconds, edge, auto_certificates, \
                        (SELECT group_concat(name || ':' || path, char(10)) FROM storage WHERE storage.app = apps.id) AS storage";
 
 /// One app.
@@ -48,6 +48,8 @@ pub struct App {
     pub health_seconds: Option<u32>,
     /// What the proxy does for it besides forwarding.
     pub edge: Edge,
+    /// The server gets certificates for its domains by itself.
+    pub auto_certificates: bool,
 }
 
 // === impl App ===
@@ -168,6 +170,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<App> {
         health_path: row.get("health_path")?,
         health_seconds: row.get("health_seconds")?,
         edge: edge_column(row)?,
+        auto_certificates: row.get("auto_certificates")?,
     })
 }
 

@@ -7,8 +7,8 @@ use rusqlite::{Row, ToSql};
 
 use crate::error::Error;
 use crate::model::{
-    AppId, AppName, CommitId, ConfigName, ContainerId, Domain, Fingerprint, ImageId, InstanceId, KeyName, ProcessState, ProcessType,
-    RegistryHost, ReleaseKind, ReleaseState, Role, Stage, Stamp, StorageName, TokenId, Version,
+    AppId, AppName, CertificateSource, CommitId, ConfigName, ContainerId, Domain, Fingerprint, ImageId, InstanceId, KeyName, ProcessState,
+    ProcessType, RegistryHost, ReleaseKind, ReleaseState, Role, Stage, Stamp, StorageName, TokenId, Version,
 };
 
 /// A container's address, written with dots.
@@ -39,7 +39,7 @@ macro_rules! text_columns {
 
 text_columns!(AppId, AppName, CommitId, ConfigName, ContainerId, Fingerprint, ImageId, InstanceId, KeyName, RegistryHost, TokenId);
 text_columns!(Domain, StorageName);
-text_columns!(ProcessState, ProcessType, ReleaseKind, ReleaseState, Stage);
+text_columns!(CertificateSource, ProcessState, ProcessType, ReleaseKind, ReleaseState, Stage);
 
 /// Returns what stands in the columns `kind` and `newer_kind`.
 pub(super) fn kind_columns(kind: ReleaseKind) -> (ReleaseKind, Option<ReleaseKind>) {

@@ -44,7 +44,7 @@ impl Store {
         self.write(move |conn, _| {
             for domain in domains {
                 if conn.execute("DELETE FROM domains WHERE name = ?1 AND app = ?2", params![domain, app])? == 0 {
-                    return Err(Error::not_found(format!("the app has no domain `{domain}`")));
+                    return Err(not_of(&domain));
                 }
             }
             Ok(())
@@ -77,6 +77,16 @@ impl Store {
         })
         .await
     }
+}
+
+/// Errors: `NotFound` for a domain that is not the app's, whoever has it.
+pub(super) fn check_is_of(conn: &Connection, app: &AppId, domain: &Domain) -> Result<()> {
+    let query = "SELECT EXISTS (SELECT 1 FROM domains WHERE name = ?1 AND app = ?2)";
+    if conn.query_row(query, params![domain, app], |row| row.get(0))? { Ok(()) } else { Err(not_of(domain)) }
+}
+
+fn not_of(domain: &Domain) -> Error {
+    Error::not_found(format!("the app has no domain `{domain}`"))
 }
 
 /// Gives an app a domain and tells whether that is new.

@@ -1,6 +1,7 @@
 //! What must survive: apps, keys, config, releases and the deploys' journal, in one database file.
 
 mod apps;
+mod certificates;
 mod column;
 mod config;
 mod deploys;
@@ -41,6 +42,7 @@ use seal::Sealer;
 
 pub use crate::model::DeployId;
 pub use apps::App;
+pub use certificates::{CertificateOrder, StoredCertificate};
 pub use config::ConfigValues;
 pub use deploys::{Deploy, NewDeploy};
 pub use domains::DomainRow;

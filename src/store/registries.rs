@@ -71,8 +71,6 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Registry> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::super::trial::*;
     use super::*;
     use crate::error::Kind;
@@ -89,10 +87,7 @@ mod tests {
         let (username, password) = store.registry_login(host.clone()).await.unwrap().unwrap();
         assert_eq!((username.as_str(), password.expose()), ("bot", CANARY));
         assert_eq!(store.registries().await.unwrap().len(), 1);
-        for entry in fs::read_dir(dir.path()).unwrap() {
-            let bytes = fs::read(entry.unwrap().path()).unwrap();
-            assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()));
-        }
+        assert!(!holds_canary(dir.path()));
         store.remove_registry(host.clone()).await.unwrap();
         assert!(store.registry_login(host.clone()).await.unwrap().is_none());
         assert_eq!(store.remove_registry(host).await.unwrap_err().kind(), Kind::NotFound);

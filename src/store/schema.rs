@@ -31,6 +31,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("schema_4.sql"), min_reader: 1 },
     Migration { sql: include_str!("schema_5.sql"), min_reader: 1 },
     Migration { sql: include_str!("schema_6.sql"), min_reader: 1 },
+    Migration { sql: include_str!("schema_7.sql"), min_reader: 1 },
 ];
 
 /// Fills the empty database behind `conn`: a new identity, then every step.

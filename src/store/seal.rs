@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use super::file::sync_dir;
 use super::schema::{beside, meta, set_meta};
 use crate::error::{Error, Result};
-use crate::model::{AppId, ConfigName, RegistryHost, Version};
+use crate::model::{AppId, ConfigName, Domain, RegistryHost, Version};
 
 /// The key file's name within the data dir.
 pub(super) const NAME: &str = "master.key";
@@ -35,6 +35,9 @@ pub(super) enum Label<'a> {
     Config(&'a AppId, &'a ConfigName),
     Release(&'a AppId, Version),
     Registry(&'a RegistryHost),
+    Certificate(&'a AppId, &'a Domain),
+    /// The address of an authority's directory.
+    Account(&'a str),
     Check,
 }
 
@@ -112,6 +115,8 @@ impl Label<'_> {
             Label::Config(app, name) => format!("config\0{app}\0{name}").into_bytes(),
             Label::Release(app, version) => format!("release\0{app}\0{version}").into_bytes(),
             Label::Registry(host) => format!("registry\0{host}").into_bytes(),
+            Label::Certificate(app, domain) => format!("certificate\0{app}\0{domain}").into_bytes(),
+            Label::Account(directory) => format!("account\0{directory}").into_bytes(),
             Label::Check => b"check".to_vec(),
         }
     }
@@ -123,7 +128,8 @@ fn wrong_key(path: &Path) -> Error {
 }
 
 fn has_ciphertext(conn: &Connection) -> Result<bool> {
-    let query = "SELECT EXISTS (SELECT 1 FROM config) OR EXISTS (SELECT 1 FROM releases) OR EXISTS (SELECT 1 FROM registries)";
+    let query = "SELECT EXISTS (SELECT 1 FROM config) OR EXISTS (SELECT 1 FROM releases) OR EXISTS (SELECT 1 FROM registries) \
+                 OR EXISTS (SELECT 1 FROM certificates) OR EXISTS (SELECT 1 FROM acme_accounts)";
     Ok(conn.query_row(query, [], |row| row.get(0))?)
 }
 

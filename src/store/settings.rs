@@ -30,6 +30,8 @@ pub enum AppSetting {
     HealthSeconds(Option<u32>),
     /// What the proxy does for it besides forwarding.
     Edge(EdgeChange),
+    /// The server gets certificates for its domains by itself.
+    AutoCertificates(bool),
 }
 
 // === impl Store ===
@@ -70,6 +72,7 @@ pub(super) fn set_all(conn: &Connection, app: &AppId, settings: &[AppSetting]) -
             AppSetting::Overlaps(is) => conn.execute("UPDATE apps SET overlaps = ?2 WHERE id = ?1", params![app, is])?,
             AppSetting::HealthPath(path) => conn.execute("UPDATE apps SET health_path = ?2 WHERE id = ?1", params![app, path])?,
             AppSetting::Edge(change) => edge::change(conn, app, change)?,
+            AppSetting::AutoCertificates(is) => conn.execute("UPDATE apps SET auto_certificates = ?2 WHERE id = ?1", params![app, is])?,
             AppSetting::HealthSeconds(time) => conn.execute("UPDATE apps SET health_seconds = ?2 WHERE id = ?1", params![app, time])?,
         };
         if changed == 0 {

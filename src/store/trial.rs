@@ -28,6 +28,12 @@ pub(super) async fn with_app() -> (TempDir, Store, App) {
     (dir, store, app)
 }
 
+/// Tells whether [`CANARY`] stands in a file of the data dir.
+pub(super) fn holds_canary(dir: &Path) -> bool {
+    let files = fs::read_dir(dir).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+    files.into_iter().any(|bytes| bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()))
+}
+
 pub(super) fn config(pairs: &[(&str, &str)]) -> ConfigValues {
     pairs.iter().map(|(name, value)| (name.parse().unwrap(), Secret::new((*value).to_owned()))).collect()
 }
