@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AppName, CommitId, ContainerId, DeployId, Domain, Fingerprint, ImageId, RegistryHost, ReleaseKind, ReleaseState, Role, Stage, Stamp,
-    Storage, StorageName, Token, TokenId, Version,
+    AppName, CertificateSource, CommitId, ContainerId, DeployId, Domain, Fingerprint, ImageId, RegistryHost, ReleaseKind, ReleaseState,
+    Role, Stage, Stamp, Storage, StorageName, Token, TokenId, Version,
 };
 
 /// The answer to a command that gives a value.
@@ -29,6 +29,7 @@ pub enum Answer {
     NewToken(NewToken),
     Registries(Vec<RegistryRow>),
     Domains(Vec<DomainRow>),
+    Certificates(Vec<CertificateRow>),
     Storage(Vec<StorageRow>),
     WhoAmI(WhoAmI),
     Status(Box<ServerStatus>),
@@ -228,6 +229,18 @@ pub struct DomainRow {
     pub domain: Domain,
     pub by: String,
     pub added_at: Stamp,
+}
+
+/// A domain of an app with the certificate that it is served with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateRow {
+    pub domain: Domain,
+    /// `None`: there is none yet.
+    pub source: Option<CertificateSource>,
+    pub issuer: Option<String>,
+    pub expires_at: Option<Stamp>,
+    /// How it stands with it, in words.
+    pub state: String,
 }
 
 /// Storage of an app.

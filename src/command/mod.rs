@@ -26,8 +26,8 @@ pub mod wire;
 mod words;
 
 pub use answer::{
-    Answer, AppDetails, AppRow, BuildRow, ConfigRow, DomainRow, Done, Entry, FormationRow, KeyRow, NewToken, Plan, ProcessRow, PruneRow,
-    RegistryRow, ReleaseDetails, ReleaseRow, ServerHello, ServerStatus, StorageRow, TokenRow, VersionInfo, WhoAmI,
+    Answer, AppDetails, AppRow, BuildRow, CertificateRow, ConfigRow, DomainRow, Done, Entry, FormationRow, KeyRow, NewToken, Plan,
+    ProcessRow, PruneRow, RegistryRow, ReleaseDetails, ReleaseRow, ServerHello, ServerStatus, StorageRow, TokenRow, VersionInfo, WhoAmI,
 };
 pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};
 pub use assignment::Assignment;
@@ -40,7 +40,8 @@ pub use git_io::{GitIo, GitService};
 pub use limit::Limit;
 pub use look::Look;
 pub use need::Need;
-pub use render::{render_answer, render_error, render_event};
+pub use plain_words::OnOff;
+pub use render::{render_answer, render_error, render_event, span};
 pub use scaling::{Quantity, Scaling};
 pub use selection::{LogSource, Selection, Since};
 pub use vocabulary::Command;

@@ -32,6 +32,7 @@ impl Command {
             | Command::Ps { app }
             | Command::Limits { app }
             | Command::Domains { app }
+            | Command::Certs { app }
             | Command::Storage { app }
             | Command::Logs { app, .. }
             | Command::Builds { app, .. }
@@ -50,6 +51,9 @@ impl Command {
             | Command::LimitsSet { app, .. }
             | Command::DomainsAdd { app, .. }
             | Command::DomainsRemove { app, .. }
+            | Command::CertsAdd { app, .. }
+            | Command::CertsRemove { app, .. }
+            | Command::CertsAuto { app, .. }
             | Command::StorageAdd { app, .. }
             | Command::StorageRemove { app, .. }
             | Command::Config { app, .. }

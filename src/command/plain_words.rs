@@ -1,6 +1,30 @@
-//! Arguments that are plain words: the `-` for an input or an output, and a text of one line.
+//! Arguments that are plain words: the `-` for an input or an output, a text of one line, on and off.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+
+/// Whether something is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnOff {
+    On,
+    Off,
+}
+
+impl FromStr for OnOff {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        match word {
+            "on" => Ok(OnOff::On),
+            "off" => Ok(OnOff::Off),
+            _ => Err(Error::usage(format!("`{}` is neither on nor off", word.escape_debug()))),
+        }
+    }
+}
 
 /// Parses the `-` that stands for the input. The sentence is for those who named a file of their own machine over ssh.
 pub(super) fn only_the_input(word: &str) -> Result<String> {

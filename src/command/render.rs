@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::answer::{Answer, AppDetails, DomainRow, Done, NewToken, RegistryRow, ServerStatus, StorageRow, WhoAmI};
+use super::answer::{
+    Answer, AppDetails, CertificateRow, DomainRow, Done, NewToken, ProcessRow, RegistryRow, ServerStatus, StorageRow, WhoAmI,
+};
 use super::call::Event;
 use super::history;
 use super::look::Look;
@@ -75,6 +77,7 @@ fn json_of(answer: &Answer) -> String {
         Answer::NewToken(token) => line_of_json(token),
         Answer::Registries(rows) => line_of_json(rows),
         Answer::Domains(rows) => line_of_json(rows),
+        Answer::Certificates(rows) => line_of_json(rows),
         Answer::Storage(rows) => line_of_json(rows),
         Answer::WhoAmI(who) => line_of_json(who),
         Answer::Status(status) => line_of_json(status),
@@ -94,25 +97,7 @@ fn text_of(answer: &Answer, look: &Look) -> String {
                 .map(|row| vec![row.name.to_string(), or_dash(row.release), row.state.clone(), ago(row.released_at), row.url.clone()]),
         ),
         Answer::App(details) => app_details(details, look),
-        Answer::Processes(rows) if rows.is_empty() => {
-            "no processes: nothing was released yet, or the app is stopped or scaled to none\n".into()
-        }
-        Answer::Processes(rows) => table(
-            look,
-            &["PROCESS", "RELEASE", "STATE", "SINCE", "RESTARTS", "CONTAINER", "ADDRESS"],
-            rows.iter().map(|row| {
-                let container = row.container.short().to_owned();
-                vec![
-                    row.process.clone(),
-                    row.release.to_string(),
-                    row.state.clone(),
-                    ago(row.since),
-                    row.restarts.to_string(),
-                    container,
-                    row.address.clone(),
-                ]
-            }),
-        ),
+        Answer::Processes(rows) => processes(rows, look),
         Answer::Formation(rows) => table(
             look,
             &["PROCESS", "QUANTITY", "COMMAND"],
@@ -174,6 +159,7 @@ fn text_of(answer: &Answer, look: &Look) -> String {
         Answer::Registries(rows) if rows.is_empty() => "no logins: registry:login HOST USERNAME - makes one\n".into(),
         Answer::Registries(rows) => registries(rows, look),
         Answer::Domains(rows) => domains(rows, look),
+        Answer::Certificates(rows) => certificates(rows, look),
         Answer::Storage(rows) => storage(rows, look),
         Answer::WhoAmI(who) => who_am_i(who),
         Answer::Status(status) => server_status(status, look),
@@ -187,6 +173,17 @@ fn text_of(answer: &Answer, look: &Look) -> String {
     }
 }
 
+fn processes(rows: &[ProcessRow], look: &Look) -> String {
+    if rows.is_empty() {
+        return "no processes: nothing was released yet, or the app is stopped or scaled to none\n".into();
+    }
+    let row = |row: &ProcessRow| {
+        let (release, restarts, container) = (row.release.to_string(), row.restarts.to_string(), row.container.short().to_owned());
+        vec![row.process.clone(), release, row.state.clone(), ago(row.since), restarts, container, row.address.clone()]
+    };
+    table(look, &["PROCESS", "RELEASE", "STATE", "SINCE", "RESTARTS", "CONTAINER", "ADDRESS"], rows.iter().map(row))
+}
+
 fn registries(rows: &[RegistryRow], look: &Look) -> String {
     let row = |row: &RegistryRow| vec![row.host.to_string(), row.username.clone(), row.by.clone(), ago(Some(row.added_at))];
     table(look, &["REGISTRY", "USERNAME", "BY", "ADDED"], rows.iter().map(row))
@@ -198,6 +195,17 @@ fn domains(rows: &[DomainRow], look: &Look) -> String {
     }
     let row = |row: &DomainRow| vec![row.domain.to_string(), row.by.clone(), ago(Some(row.added_at))];
     table(look, &["DOMAIN", "BY", "ADDED"], rows.iter().map(row))
+}
+
+fn certificates(rows: &[CertificateRow], look: &Look) -> String {
+    if rows.is_empty() {
+        return "no domains, so no certificates: domains:add APP DOMAIN gives it one\n".into();
+    }
+    let row = |row: &CertificateRow| {
+        let expires = row.expires_at.map_or_else(|| "-".into(), end_of);
+        vec![row.domain.to_string(), or_dash(row.source), or_dash(row.issuer.as_ref()), expires, row.state.clone()]
+    };
+    table(look, &["DOMAIN", "SOURCE", "ISSUER", "EXPIRES", "STATE"], rows.iter().map(row))
 }
 
 fn storage(rows: &[StorageRow], look: &Look) -> String {
@@ -293,7 +301,7 @@ fn end_of(stamp: Stamp) -> String {
 }
 
 /// Names a length of time by its largest unit: `45s`, `12m`, `3h`, `9d`.
-pub(super) fn span(length: Duration) -> String {
+pub fn span(length: Duration) -> String {
     let seconds = length.as_secs();
     match seconds {
         0..60 => format!("{seconds}s"),

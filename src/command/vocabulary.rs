@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::assignment::Assignment;
 use super::limit::Limit;
-use super::plain_words::{one_line, only_the_input, only_the_output};
+use super::plain_words::{OnOff, one_line, only_the_input, only_the_output};
 use super::scaling::Scaling;
 use super::selection::{LogSource, Since};
 use crate::model::{
@@ -122,6 +122,34 @@ pub enum Command {
         /// One that it has
         #[arg(required = true, value_name = "DOMAIN")]
         domains: Vec<Domain>,
+    },
+    /// List the certificates of an app's domains, for HTTPS
+    #[command(name = "certs")]
+    Certs { app: AppName },
+    /// Serve a domain with a certificate of your own
+    #[command(name = "certs:add", after_help = "As in: cat chain.pem key.pem | ssh mini certs:add APP DOMAIN -")]
+    CertsAdd {
+        app: AppName,
+        /// A domain of the app
+        domain: Domain,
+        /// The certificate, its chain and its key in PEM; piped in: `-`, or nothing
+        #[arg(value_name = "-", value_parser = only_the_input)]
+        input: Option<String>,
+    },
+    /// Forget a certificate that was added
+    #[command(name = "certs:remove")]
+    CertsRemove {
+        app: AppName,
+        /// Its domain
+        domain: Domain,
+    },
+    /// Set whether mini gets certificates for an app's domains by itself
+    #[command(name = "certs:auto", after_help = "It does unless you say no. What it has got is kept until it ends.")]
+    CertsAuto {
+        app: AppName,
+        /// Whether it does
+        #[arg(value_name = "on|off")]
+        switch: OnOff,
     },
     /// List an app's storage: what it keeps over its releases
     #[command(name = "storage")]
@@ -423,7 +451,7 @@ pub enum Command {
 
 impl Command {
     /// The words that may read an input; whether a command does is for [`Command::reads_input`] to say.
-    const READERS: &[&str] = &["apps:set", "config:set", "deploy", "enter", "keys:add", "registry:login", "run"];
+    const READERS: &[&str] = &["apps:set", "certs:add", "config:set", "deploy", "enter", "keys:add", "registry:login", "run"];
 
     /// Tells whether commands of this word may read an input, whatever their arguments are.
     #[must_use]
@@ -441,7 +469,7 @@ impl Command {
     #[must_use]
     pub fn reads_input(&self) -> bool {
         match self {
-            Command::KeysAdd { .. } | Command::RegistryLogin { .. } => true,
+            Command::CertsAdd { .. } | Command::KeysAdd { .. } | Command::RegistryLogin { .. } => true,
             Command::Deploy { image, .. } => image.is_none(),
             Command::AppsSet { options, .. } => options.iter().any(|option| option.starts_with("basic-auth=") && option.ends_with(":-")),
             Command::ConfigSet { assignments, .. } => assignments.iter().any(Assignment::is_from_input),

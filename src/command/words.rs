@@ -26,6 +26,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("builds:list", "builds"),
     ("domains:list", "domains"),
     ("domains:report", "domains"),
+    ("certs:list", "certs"),
+    ("certs:report", "certs"),
     ("keys:list", "keys"),
     ("tokens:list", "tokens"),
     ("tokens:add", "tokens:create"),

@@ -21,6 +21,9 @@ impl Deployer {
         rooms.store.destroy_app(app.id.clone()).await?;
         crate::failpoint!("destroy::committed");
         self.unroute(&app.id).await;
+        if let Err(err) = self.publish_certificates().await {
+            tracing::error!(app.name = %app.name, ?err, "certificates of a destroyed app are shown until the next change of one");
+        }
         if let Err(err) = self.clear(&app.id).await {
             tracing::error!(app.name = %app.name, ?err, "something of a destroyed app is left; it is tried again");
         }

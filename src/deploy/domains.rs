@@ -18,6 +18,7 @@ impl Deployer {
     pub async fn remove_domains(&self, app: &App, domains: Vec<Domain>, by: &str) -> Result<()> {
         self.rooms().store.remove_domains(app.id.clone(), domains.clone()).await?;
         self.announce(&app.id).await?;
+        self.publish_certificates().await?;
         self.note_domains(app, "removed", &domains, by).await;
         Ok(())
     }

@@ -8,6 +8,7 @@ mod attached;
 mod build;
 mod builders;
 mod cancel;
+mod certificates;
 mod change;
 mod complaint;
 mod converge;
@@ -100,6 +101,8 @@ pub struct Rooms {
     pub logs: Logs,
     /// Where HTTP really listens: URLs are printed with it.
     pub http_port: u16,
+    /// Where HTTPS really listens, if it does.
+    pub https_port: Option<u16>,
 }
 
 /// The handle through which releases are made; a cheap clone.
@@ -112,6 +115,8 @@ struct Inner {
     rooms: Rooms,
     turns: turns::Turns,
     routing: reroute::Routing,
+    /// Certificates are published by one at a time: two readers of the rows might publish in the wrong order.
+    certifying: tokio::sync::Mutex<()>,
     reach: reach::Way,
     crashes: crashes::Crashes,
     patience: patience::Patience,
@@ -147,6 +152,7 @@ impl Deployer {
             rooms,
             turns: turns::Turns::default(),
             routing: reroute::Routing::default(),
+            certifying: tokio::sync::Mutex::default(),
             reach: reach::Way::default(),
             crashes: crashes::Crashes::default(),
             patience: patience::Patience::default(),

@@ -24,6 +24,7 @@ const STOPPED: &str = "mini stopped before the switch";
 impl Deployer {
     /// Lets what is live answer requests, as the rows say and whatever is still to be repaired. Errors: the rows cannot be read.
     pub async fn restore_routes(&self) -> Result<()> {
+        self.publish_certificates().await?;
         for app in self.rooms().store.apps().await? {
             self.reroute(&app.id).await?;
         }

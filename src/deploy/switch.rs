@@ -25,7 +25,6 @@ impl Deployer {
                 return Err(err);
             }
         };
-        let rooms = self.rooms();
         let Proven { recipe, release, processes, beside, way, traffic, turn } = proven;
         let (app, version) = (&recipe.app, release.version);
         crate::failpoint!("live::committed");
@@ -55,7 +54,7 @@ impl Deployer {
             _ => talk.step(format!("Switched to {version}")),
         }
         talk.result(format!("Released {version} in {}", seconds(begun.elapsed())));
-        let url = rooms.settings.app_url(&app.name, rooms.http_port);
+        let url = self.url_of(&app.name);
         if app.answers_requests() {
             talk.detail(&url);
         }

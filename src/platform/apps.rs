@@ -23,7 +23,13 @@ impl Platform {
                 let release = self.deployer.live_release(&app.id).await?;
                 let state = self.state_of(&app, release.as_ref(), engine_answers).await;
                 let released_at = release.as_ref().and_then(|release| release.live_at);
-                rows.push(AppRow { url: self.url_of(&app), release: app.current_version, state, released_at, name: app.name });
+                rows.push(AppRow {
+                    url: self.deployer.url_of(&app.name),
+                    release: app.current_version,
+                    state,
+                    released_at,
+                    name: app.name,
+                });
             }
         }
         Ok(Reply::Value(Answer::Apps(rows)))
@@ -67,7 +73,7 @@ impl Platform {
         Ok(Reply::Value(Answer::App(Box::new(AppDetails {
             name: app.name.clone(),
             state: self.state_of(app, release.as_ref(), engine_answers).await,
-            url: self.url_of(app),
+            url: self.deployer.url_of(&app.name),
             git: self.git_url(&app.name),
             release: app.current_version,
             commit: release.and_then(|release| release.commit().cloned()),
@@ -140,10 +146,6 @@ impl Platform {
             self.close_host_ports().await;
         }
         Ok(Reply::Value(Answer::Done(Done { message: format!("Destroyed app `{name}`."), app: Some(name.clone()), next: Vec::new() })))
-    }
-
-    pub(super) fn url_of(&self, app: &App) -> String {
-        self.rooms().settings.app_url(&app.name, self.rooms().http_port)
     }
 
     fn git_url(&self, name: &AppName) -> String {

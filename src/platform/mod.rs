@@ -3,6 +3,7 @@
 mod apps;
 mod backup;
 mod builds;
+mod certificates;
 mod config;
 mod deploy;
 mod doctor;
@@ -124,6 +125,10 @@ impl Platform {
             Command::Domains { .. } => self.list_domains(&permit).await,
             Command::DomainsAdd { domains, .. } => self.add_domains(&permit, domains).await,
             Command::DomainsRemove { domains, .. } => self.remove_domains(&permit, domains).await,
+            Command::Certs { .. } => self.list_certificates(&permit).await,
+            Command::CertsAdd { domain, .. } => self.add_certificate(&permit, domain, input).await,
+            Command::CertsRemove { domain, .. } => self.remove_certificate(&permit, domain).await,
+            Command::CertsAuto { switch, .. } => self.set_auto_certificates(&permit, switch).await,
             Command::Storage { .. } => self.list_storage(&permit).await,
             Command::StorageAdd { storage, .. } => Ok(self.alter(&permit, Alteration::Storage(Mounting::Add(storage)), cancelled)),
             Command::StorageRemove { name, delete, confirm, .. } => self.remove_storage(&permit, name, delete, confirm.as_ref(), cancelled),

@@ -78,7 +78,7 @@ impl Platform {
     {
         let (events, lines) = mpsc::channel(64);
         let (said, mut talked) = backlog::<Event>();
-        let (staged, url) = (said.clone(), self.rooms().settings.app_url(app, self.rooms().http_port));
+        let (staged, url) = (said.clone(), self.deployer.url_of(app));
         let talk = Talk::new(move |line| said.tell(Event::Talk(line.to_owned()), line.len()));
         let talk = talk.with_stages(move |stage| staged.tell_surely(Event::Stage(stage)));
         self.deployer.in_background(async move {

@@ -126,6 +126,15 @@ impl Routes {
         owner(one).is_some_and(|app| owner(other) == Some(app))
     }
 
+    /// Returns the first by name of an app's domains that clients are served at over TLS.
+    #[must_use]
+    pub fn secure_domain(&self, app: &AppName) -> Option<String> {
+        let table = self.shared.table.load();
+        let id = table.names.get(app.as_str())?;
+        let secure = |domain: &&String| self.shared.certificates.find(domain).is_some_and(|certificate| !certificate.has_ended());
+        table.domains.iter().filter(|(_, of)| *of == id).map(|(domain, _)| domain).filter(secure).min().cloned()
+    }
+
     /// Makes an app's hosts known; an id that is already there moves to the new name and keeps the rest.
     pub fn add_app(&self, app: AppName, id: AppId) {
         self.change(|table| {
@@ -302,6 +311,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::Drained;
+    use super::super::testing::certificate;
     use super::*;
 
     fn release(id: &AppId, version: u32) -> (Release, Drained) {
@@ -471,6 +481,13 @@ mod tests {
         assert!(!share("www.example.org", "example.org") && !share("a.example.org", "b.example.org"));
         routes.set_domains(&id, &hosts(&["example.com", "www.example.org"]));
         assert!(share("www.example.org:8080", "example.com"));
+
+        let secure = |app: &str| routes.secure_domain(&app.parse().unwrap());
+        assert_eq!(secure("blog"), None);
+        let certificate = certificate(&["example.com", "www.example.org", "example.org"]);
+        let of = |domain: &str| (domain.to_owned(), certificate.clone());
+        routes.certificates().publish(vec![of("www.example.org"), of("example.com"), of("example.org")]);
+        assert_eq!((secure("blog").as_deref(), secure("shop").as_deref()), (Some("example.com"), Some("example.org")));
 
         routes.set_domains(&id, &[]);
         routes.remove_app(&shop);

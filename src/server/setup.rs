@@ -87,7 +87,16 @@ pub async fn open(settings: Settings, data: &DataDir, addresses: &Addresses, hos
         host_key_line: host_key.public_line(),
         firewall: firewall.clone(),
     };
-    let rooms = DeployRooms { settings, store, engine, git, routes: routes.clone(), logs, http_port: addresses.http.port() };
+    let rooms = DeployRooms {
+        settings,
+        store,
+        engine,
+        git,
+        routes: routes.clone(),
+        logs,
+        http_port: addresses.http.port(),
+        https_port: addresses.https.map(|address| address.port()),
+    };
     let deployer = Deployer::new(rooms);
     let platform = Platform::new(deployer.clone(), facts);
     Ok(Rooms { deployer, platform, routes, firewall })

@@ -44,6 +44,7 @@ mod kills;
 mod limits;
 mod links;
 mod logs;
+mod own_certificates;
 mod processes;
 mod pushes;
 mod races;

@@ -140,6 +140,11 @@ impl Mini {
         address.unwrap_or_else(|| panic!("the server said {:?} and not where {name} listens; its log: {}", self.said, self.log()))
     }
 
+    /// Where it speaks TLS, started with `--https`.
+    pub fn https(&self) -> SocketAddr {
+        self.listens("https")
+    }
+
     /// Starts a server whose sockets this process holds, as a service manager would: they outlive it.
     pub fn start_on_held_sockets(flags: &[&str]) -> Self {
         let mut mini = Self::start_with(flags);
