@@ -50,7 +50,7 @@ fn overview() -> String {
         let _ = writeln!(text, "  {flag:<17}  {about}");
     }
     text += "\n\"config:set\" may be \"config set\". More on a word: mini help WORD\n";
-    text += "On the server's own machine: mini server, mini firewall, mini restore and mini proxy, each with --help\n";
+    text += "On the server's own machine: mini server, mini firewall, mini restore, mini proxy; each has --help\n";
     text
 }
 
