@@ -42,8 +42,11 @@ impl Certificate {
         })?;
         let key =
             any_supported_type(&key).map_err(|err| Error::usage("the private key is of a kind that TLS does not know").because(err))?;
+        // Compared by hand: rustls reads no certificate with a critical extension such as that of a challenge (RFC 8737 §3).
+        if key.public_key().is_none_or(|own| own.as_ref() != facts.public_key().raw) {
+            return Err(Error::usage("the private key is not this certificate's"));
+        }
         let key = CertifiedKey::new(chain, key);
-        key.keys_match().map_err(|err| Error::usage("the private key is not this certificate's").because(err))?;
         let issuer = facts.issuer().iter_organization().chain(facts.issuer().iter_common_name()).find_map(|name| name.as_str().ok());
         Ok(Certificate {
             key: Arc::new(key),
@@ -125,6 +128,17 @@ mod tests {
         assert!(covers("EXAMPLE.com:8443") && covers("a.example.org"));
         assert!(!covers("www.example.com") && !covers("example.org") && !covers("a.b.example.org") && !covers("127.0.0.1"));
         assert!(!certificate.has_ended() && certificate.not_before() < Stamp::now());
+    }
+
+    #[test]
+    fn a_certificate_of_a_challenge_is_taken_with_its_own_key_alone() {
+        let mut challenge = rcgen::CertificateParams::new(vec!["example.com".to_owned()]).unwrap();
+        challenge.custom_extensions = vec![rcgen::CustomExtension::new_acme_identifier(&[7; 32])];
+        let key = rcgen::KeyPair::generate().unwrap();
+        let chain = challenge.self_signed(&key).unwrap().pem();
+
+        assert_eq!(Certificate::parse(&chain, &key.serialize_pem()).unwrap().names(), ["example.com"]);
+        assert!(Certificate::parse(&chain, &pem(&["example.com"]).1).is_err());
     }
 
     #[test]
