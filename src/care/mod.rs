@@ -1,4 +1,8 @@
-//! What nobody calls: watching the engine, so that what should run runs.
+//! What nobody calls: watching the engine, so that what should run runs; making room; ordering certificates.
+
+mod certificates;
+mod due;
+mod showcase;
 
 use std::time::Duration;
 
@@ -23,7 +27,7 @@ const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 const PRUNE_EVERY: Duration = Duration::from_hours(24);
 const FIRST_PRUNE: Duration = Duration::from_mins(10);
 
-/// Watches and prunes until `shutdown`; after each (re)connect everything is compared.
+/// Watches, prunes and orders certificates until `shutdown`; after each (re)connect everything is compared.
 pub async fn run(deployer: Deployer, shutdown: CancellationToken) {
     let prune = prune_daily(&deployer);
     let watch = async {
@@ -42,6 +46,7 @@ pub async fn run(deployer: Deployer, shutdown: CancellationToken) {
     tokio::select! {
         () = watch => {}
         () = prune => {}
+        () = certificates::keep(&deployer) => {}
         () = shutdown.cancelled() => {}
     }
 }

@@ -34,9 +34,17 @@ impl Deployer {
         Ok(())
     }
 
-    /// Sets whether certificates for an app's domains are got by themselves.
+    /// Sets whether certificates for an app's domains are got by themselves. Where they are, what failed so far is tried again at once.
     pub async fn set_auto_certificates(&self, app: &App, is: bool) -> Result<()> {
-        self.rooms().store.set_app(app.id.clone(), vec![AppSetting::AutoCertificates(is)]).await
+        let store = &self.rooms().store;
+        store.set_app(app.id.clone(), vec![AppSetting::AutoCertificates(is)]).await?;
+        if is {
+            for domain in store.domains(app.id.clone()).await? {
+                store.clear_order(domain).await?;
+            }
+            self.certificates_wanted().notify_one();
+        }
+        Ok(())
     }
 
     /// Returns the address that people are told of an app: a domain of its owner's that is served over HTTPS, else its own name.

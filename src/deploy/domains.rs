@@ -11,6 +11,7 @@ impl Deployer {
         let added = self.rooms().store.add_domains(app.id.clone(), domains, by.to_owned()).await?;
         self.announce(&app.id).await?;
         self.note_domains(app, "added", &added, by).await;
+        self.certificates_wanted().notify_one();
         Ok(added)
     }
 

@@ -62,7 +62,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -138,6 +138,8 @@ struct Inner {
     trial: tokio::sync::Mutex<()>,
     /// Room is made by one at a time.
     upkeep: tokio::sync::Mutex<()>,
+    /// Rung when a domain may want a certificate.
+    certificates_wanted: Notify,
     /// The server stops: what only waits, waits no more.
     stopping: CancellationToken,
 }
@@ -167,6 +169,7 @@ impl Deployer {
             roster: roster::Roster::default(),
             trial: tokio::sync::Mutex::default(),
             upkeep: tokio::sync::Mutex::default(),
+            certificates_wanted: Notify::new(),
             stopping: CancellationToken::new(),
         };
         Deployer { inner: Arc::new(inner) }
@@ -182,6 +185,12 @@ impl Deployer {
     #[must_use]
     pub fn stopping(&self) -> &CancellationToken {
         &self.inner.stopping
+    }
+
+    /// Returns the bell that is rung when a domain may want a certificate.
+    #[must_use]
+    pub fn certificates_wanted(&self) -> &Notify {
+        &self.inner.certificates_wanted
     }
 
     /// Waits for background work, at most `grace`; what is left is repaired at the next start.

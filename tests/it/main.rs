@@ -9,6 +9,7 @@ mod api;
 mod backups;
 mod builds;
 mod by_hand;
+mod certificates;
 mod churn;
 mod client;
 mod client_http;

@@ -6,8 +6,10 @@ mod docker;
 mod engine;
 mod guarded;
 mod http;
+mod https;
 mod laptop;
 mod moments;
+mod pebble;
 mod person;
 mod processes;
 mod proof;
@@ -25,8 +27,10 @@ use command_fds::{CommandFdExt, FdMapping};
 
 pub use docker::Docker;
 pub use engine::{OwnEngine, own_engine};
+pub use https::get_https;
 pub use laptop::{Laptop, Scripted};
 pub use moments::Moments;
+pub use pebble::{Looks, Pebble};
 pub use person::{Person, Running, Said};
 pub use processes::{children_of, descendants_of, is_running, signal};
 pub use proof::{asked, median_and_worst, proof, proven, rounds};
@@ -190,6 +194,8 @@ impl Mini {
         // Servers of tests come and go, and would leave rules on the machine.
         command
             .env("MINI_FIREWALL", "off")
+            // Nor do they order certificates of the world's authorities.
+            .env("MINI_ACME", "off")
             .env("MINI_LOG", "debug")
             .env_remove("MINI_DATA")
             .envs(self.env.iter().map(|(name, value)| (name, value)));
