@@ -5,12 +5,13 @@ mod data_dir;
 mod folders;
 mod host_url;
 mod hosts;
+mod listen;
 mod new_data_dir;
 mod private_file;
 mod size;
 mod span;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub use data_dir::{DataDir, default_data_dir, is_root};
 pub use folders::Folders;
 pub use host_url::{HostUrl, HttpAddress, SshAddress};
 pub use hosts::{Hosts, KnownHost};
+pub use listen::{Https, Listen};
 pub use new_data_dir::NewDataDir;
 pub use size::Size;
 pub use span::Span;
@@ -129,9 +131,6 @@ pub struct ServerArgs {
     pub acme_pause: Option<Span>,
 }
 
-const HTTP_PORT: u16 = 80;
-const HTTPS_PORT: u16 = 443;
-
 /// How the server reaches containers; `auto` looks at the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -184,18 +183,6 @@ pub struct Settings {
     pub acme: Option<AcmeSettings>,
 }
 
-/// Where TLS is spoken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Https {
-    pub listen: Listen,
-    /// Somebody said so: without it there is no server.
-    pub is_asked_for: bool,
-}
-
-/// An address to listen on; tried in order, because `[::]` is missing where IPv6 is off.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listen(pub Vec<SocketAddr>);
-
 // === impl Settings ===
 
 impl Settings {
@@ -210,7 +197,7 @@ impl Settings {
         let file = read_file(args.settings.as_deref(), &data)?;
         let span = |flag: Option<Span>, file: Option<Span>, default| flag.or(file).map_or(default, |span| span.0);
         let domain = args.domain.clone().or(file.domain.clone());
-        let http = Listen::parse("http", args.http.as_deref().or(file.http.as_deref()), HTTP_PORT)?;
+        let http = Listen::parse("http", args.http.as_deref().or(file.http.as_deref()), listen::HTTP_PORT)?;
         Ok(Settings {
             acme: AcmeSettings::resolve(args, &file)?,
             ssh: Listen::parse("ssh", args.ssh.as_deref().or(file.ssh.as_deref()), 2222)?,
@@ -307,46 +294,6 @@ fn engine_socket(given: Option<String>) -> Result<PathBuf> {
     } else {
         Err(Error::setup(format!("the engine's socket `{}` is not a path", text.escape_debug()))
             .hint("mini speaks to the engine on this machine: unix:///var/run/docker.sock"))
-    }
-}
-
-// === impl Https ===
-
-impl Https {
-    /// Parses an address or `off`; unasked it stands beside HTTP's usual port alone, so that other servers of a machine leave 443 be.
-    fn parse(text: Option<&str>, http: &Listen) -> Result<Option<Self>> {
-        match text {
-            Some("off") => Ok(None),
-            None if http.port() != HTTP_PORT => Ok(None),
-            text => Ok(Some(Https { listen: Listen::parse("https", text, HTTPS_PORT)?, is_asked_for: text.is_some() })),
-        }
-    }
-}
-
-// === impl Listen ===
-
-impl Listen {
-    /// Returns the port, which is the same for all its addresses; 0 takes a free one.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.0.first().map_or(0, SocketAddr::port)
-    }
-
-    /// Parses `ADDR:PORT`, `:PORT`, `PORT` or `localhost:PORT`; `name` is the flag that said it. Errors are of kind `Setup`.
-    pub fn parse(name: &str, text: Option<&str>, default_port: u16) -> Result<Self> {
-        let everywhere = |port| Listen(vec![(std::net::Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]);
-        let Some(text) = text else { return Ok(everywhere(default_port)) };
-        if let Some(port) = text.strip_prefix(':').or(Some(text)).and_then(|port| port.parse().ok()) {
-            return Ok(everywhere(port));
-        }
-        if let Some(port) = text.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
-            return Ok(Listen(vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)]));
-        }
-        match text.parse() {
-            Ok(address) => Ok(Listen(vec![address])),
-            Err(_) => Err(Error::setup(format!("--{name} `{}` is not an address", text.escape_debug()))
-                .hint("for example: 0.0.0.0:2222, [::]:2222 or :2222")),
-        }
     }
 }
 
