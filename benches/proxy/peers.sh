@@ -17,7 +17,7 @@ mini_as() {
   offers() { [[ $known == *" $1 "* ]]; }
   h2c=$http
   command="$2 proxy --http 127.0.0.1:$http --routes $work/routes"
-  ! offers --connections-per-address || command+=" --connections-per-address 0"
+  ! offers --per-address || command+=" --per-address 0"
   ! offers --access-log || command+=" --access-log $work/$1-access.log"
   ! offers --metrics || command+=" --metrics 127.0.0.1:$((http + 3))"
   if offers --https; then command+=" --https 127.0.0.1:$https --cert $cert --key $key"; else https=''; fi

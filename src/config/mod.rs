@@ -103,10 +103,10 @@ pub struct ServerArgs {
     #[arg(long, value_name = "SIZE", env = "MINI_DISK_FLOOR", hide_env = true)]
     pub disk_floor: Option<Size>,
     /// Connections that one client address may have at once, an IPv6 address with its whole /64; 0: any number; default: 512
-    #[arg(long, value_name = "N", env = "MINI_CONNECTIONS_PER_ADDRESS", hide_env = true)]
-    pub connections_per_address: Option<usize>,
+    #[arg(long, value_name = "N", env = "MINI_PER_ADDRESS", hide_env = true)]
+    pub per_address: Option<usize>,
     /// Proxies before this one, as 10.0.0.0/8,2001:db8::1: what they say in X-Forwarded headers about their clients is believed
-    #[arg(long, value_name = "RANGES", env = "MINI_TRUSTED_PROXIES", hide_env = true, value_delimiter = ',')]
+    #[arg(long, value_name = "IPS", env = "MINI_TRUSTED_PROXIES", hide_env = true, value_delimiter = ',')]
     pub trusted_proxies: Option<Vec<AddressRange>>,
     /// How apps are reached: bridge (their own addresses), ports (published on 127.0.0.1) or auto; default: auto
     #[arg(long, value_name = "WAY", env = "MINI_REACH", hide_env = true)]
@@ -219,10 +219,7 @@ impl Settings {
             stop_grace: span(args.stop_grace, file.stop_grace, limits::STOP_GRACE),
             keep_images: at_least_one("keep-images", args.keep_images.or(file.keep_images).unwrap_or(limits::KEPT_IMAGES))?,
             disk_floor: args.disk_floor.or(file.disk_floor).map_or(limits::DISK_FLOOR_BYTES, |size| size.0),
-            connections_per_address: args
-                .connections_per_address
-                .or(file.connections_per_address)
-                .unwrap_or(limits::CLIENT_CONNECTIONS_PER_ADDRESS),
+            connections_per_address: args.per_address.or(file.per_address).unwrap_or(limits::CLIENT_CONNECTIONS_PER_ADDRESS),
             trusted_proxies: args.trusted_proxies.clone().or(file.trusted_proxies).unwrap_or_default(),
             reach: args.reach.or(file.reach).unwrap_or(ReachBy::Auto),
             data,

@@ -92,7 +92,12 @@ impl Engine {
     pub async fn remove_link(&self, network: &str) -> Result<()> {
         for container in self.joined(network).await? {
             let request = NetworkDisconnectRequest { container, force: Some(true) };
-            self.call(|docker| async move { absent_is_none(docker.disconnect_network(network, request).await) }).await?;
+            let parted = self.call(|docker| async move { absent_is_none(docker.disconnect_network(network, request).await) }).await;
+            match parted {
+                // It ended since it was listed.
+                Err(err) if err.sentence().contains("is not connected to") => {}
+                other => drop(other?),
+            }
         }
         self.call(|docker| async move { absent_is_none(docker.remove_network(network).await) }).await.map(drop)
     }

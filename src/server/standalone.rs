@@ -41,9 +41,9 @@ struct Line {
     routes: PathBuf,
     /// Connections that one client address may have at once; 0: any number
     #[arg(long, value_name = "N", default_value_t = limits::CLIENT_CONNECTIONS_PER_ADDRESS)]
-    connections_per_address: usize,
+    per_address: usize,
     /// Proxies before this one, as 10.0.0.0/8,2001:db8::1, whose X-Forwarded headers are believed
-    #[arg(long, value_name = "RANGES", value_delimiter = ',')]
+    #[arg(long, value_name = "IPS", value_delimiter = ',')]
     trusted_proxies: Vec<AddressRange>,
     /// How long peers may owe bytes: tests cannot wait for the real limits
     #[arg(long, value_name = "TIME", hide = true)]
@@ -92,9 +92,8 @@ fn proxy_of(line: &Line) -> Result<Proxy> {
     let first_byte = line.patience.map_or(Edge::default().first_byte, |Span(patience)| Some(patience));
     let routes = routes_of(&read(&line.routes)?, &Edge { first_byte, ..Edge::default() })?;
     routes.certificates().publish(certificates(line)?);
-    let mut proxy = Proxy::new(routes)
-        .with_connections_per_address(line.connections_per_address)
-        .with_trusted(TrustedProxies::new(&line.trusted_proxies));
+    let mut proxy =
+        Proxy::new(routes).with_connections_per_address(line.per_address).with_trusted(TrustedProxies::new(&line.trusted_proxies));
     if let Some(Span(patience)) = line.patience {
         proxy = proxy.with_patience(patience);
     }

@@ -53,7 +53,7 @@ fn idle_connections_cost_little_and_hold_nobody_up() {
     let may_have = (raise_open_files() - 1000) / 2;
     assert!(may_have >= 2000, "this shell may not open enough files: ulimit -Hn");
     let wanted = rounds(2000, 10_000).min(may_have);
-    let mini = Mini::start_with(&["--connections-per-address", "0"]);
+    let mini = Mini::start_with(&["--per-address", "0"]);
     mini.anna.push(Repo::hello().path(), mini.ssh, "hello", &["main"]).ok();
     let (alone, before, files_before) = (worst_but_one(mini.http), memory_mib(&mini), files(&mini));
 
@@ -96,7 +96,7 @@ fn is_answered(stream: &mut TcpStream) {
 
 #[test]
 fn a_server_without_descriptors_keeps_whom_it_has_and_recovers() {
-    let mini = Mini::start_with(&["--connections-per-address", "0"]);
+    let mini = Mini::start_with(&["--per-address", "0"]);
     mini.anna.push(Repo::hello().path(), mini.ssh, "hello", &["main"]).ok();
     let mut early = connect(mini.http);
     is_answered(&mut early);
