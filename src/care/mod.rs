@@ -1,18 +1,23 @@
-//! What nobody calls: watching the engine, so that what should run runs; making room; ordering certificates.
+//! What nobody calls: watching the engine, so that what should run runs; making room; ordering certificates; keeping what
+//! requests came to.
 
 mod certificates;
 mod due;
+mod requests;
 mod showcase;
 
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::deploy::{Deployer, Upkeep};
 use crate::engine::EngineEvent;
 use crate::error::{Kind, Result};
+
+pub use requests::keep_requests;
 
 /// The belt to the events' braces: they get lost while the engine is away.
 const RESYNC_EVERY: Duration = Duration::from_secs(30);
@@ -23,6 +28,9 @@ const RESYNC_PAUSE: Duration = Duration::from_millis(500);
 /// How long to wait before an engine that went away is asked again.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
+/// What an app's requests come to is noted this often; `top` looks back over a minute of it.
+const SAMPLE_EVERY: Duration = Duration::from_secs(5);
+
 /// Room is made this often, and first some time after the start: a restart is no moment for it.
 const PRUNE_EVERY: Duration = Duration::from_hours(24);
 const FIRST_PRUNE: Duration = Duration::from_mins(10);
@@ -30,6 +38,7 @@ const FIRST_PRUNE: Duration = Duration::from_mins(10);
 /// Watches, prunes and orders certificates until `shutdown`; after each (re)connect everything is compared.
 pub async fn run(deployer: Deployer, shutdown: CancellationToken) {
     let prune = prune_daily(&deployer);
+    let sample = sample(&deployer);
     let watch = async {
         loop {
             if let Err(err) = Box::pin(watch_once(&deployer)).await {
@@ -47,7 +56,17 @@ pub async fn run(deployer: Deployer, shutdown: CancellationToken) {
         () = watch => {}
         () = prune => {}
         () = certificates::keep(&deployer) => {}
+        () = sample => {}
         () = shutdown.cancelled() => {}
+    }
+}
+
+async fn sample(deployer: &Deployer) {
+    let mut tick = tokio::time::interval(SAMPLE_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        deployer.rooms().routes.sample();
     }
 }
 

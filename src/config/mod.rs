@@ -7,6 +7,7 @@ mod host_url;
 mod hosts;
 mod listen;
 mod new_data_dir;
+mod private_address;
 mod private_file;
 mod size;
 mod span;
@@ -28,6 +29,7 @@ pub use host_url::{HostUrl, HttpAddress, SshAddress};
 pub use hosts::{Hosts, KnownHost};
 pub use listen::{Https, Listen};
 pub use new_data_dir::NewDataDir;
+pub use private_address::parse_private;
 pub use size::Size;
 pub use span::Span;
 
@@ -54,6 +56,9 @@ pub struct ServerArgs {
     /// Where apps are served over TLS, or off; default: :443 when HTTP is at port 80, else off
     #[arg(long, value_name = "ADDR", env = "MINI_HTTPS", hide_env = true)]
     pub https: Option<String>,
+    /// Where figures are told to Prometheus, at /metrics of a private address, as 127.0.0.1:9090; default: nowhere
+    #[arg(long, value_name = "ADDR", env = "MINI_METRICS", hide_env = true)]
+    pub metrics: Option<String>,
     /// Your domain: URLs are printed as APP.DOMAIN; default: localhost
     #[arg(long, value_name = "DOMAIN", env = "MINI_DOMAIN", hide_env = true)]
     pub domain: Option<String>,
@@ -156,6 +161,8 @@ pub struct Settings {
     pub http: Listen,
     /// `None`: TLS is not spoken.
     pub https: Option<Https>,
+    /// Where `/metrics` is.
+    pub metrics: Option<Listen>,
     pub domain: Option<String>,
     pub public_ip: Option<Ipv4Addr>,
     pub admin_keys: Option<PathBuf>,
@@ -203,6 +210,7 @@ impl Settings {
             ssh: Listen::parse("ssh", args.ssh.as_deref().or(file.ssh.as_deref()), 2222)?,
             https: Https::parse(args.https.as_deref().or(file.https.as_deref()), &http)?,
             http,
+            metrics: args.metrics.as_deref().or(file.metrics.as_deref()).map(|text| parse_private("metrics", text)).transpose()?,
             domain: domain.as_deref().map(parse_domain).transpose()?,
             public_ip: args.public_ip.or(file.public_ip),
             admin_keys: args.admin_keys.clone().or(file.admin_keys),
@@ -331,6 +339,7 @@ mod tests {
             "disk-floor = \"much\"",
             "reach = \"out\"",
             "trusted-proxies = [\"10.0.0.0/33\"]",
+            "metrics = \":9090\"",
             "= =",
         ] {
             let err = settings(ServerArgs::default(), file).unwrap_err();

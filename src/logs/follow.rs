@@ -18,14 +18,16 @@ pub(super) const WAITING_LINES: usize = 1024;
 ///
 /// A reader that falls behind sees `mini[logs]: (skipped 12 lines)` in the place of what it missed.
 pub struct Follow {
-    lines: BroadcastStream<LogLine>,
+    said: BroadcastStream<LogLine>,
+    /// Apart, so that a flood of them makes nobody miss what was said.
+    requests: Option<BroadcastStream<LogLine>>,
 }
 
 // === impl Follow ===
 
 impl Follow {
-    pub(super) fn new(receiver: broadcast::Receiver<LogLine>) -> Self {
-        Follow { lines: BroadcastStream::new(receiver) }
+    pub(super) fn new(said: broadcast::Receiver<LogLine>, requests: Option<broadcast::Receiver<LogLine>>) -> Self {
+        Follow { said: BroadcastStream::new(said), requests: requests.map(BroadcastStream::new) }
     }
 }
 
@@ -33,9 +35,21 @@ impl Stream for Follow {
     type Item = LogLine;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<LogLine>> {
-        let next = Pin::new(&mut self.lines).poll_next(cx);
-        next.map(|next| next.map(|line| line.unwrap_or_else(|BroadcastStreamRecvError::Lagged(count)| skipped(count, Stamp::now()))))
+        if let said @ Poll::Ready(_) = poll_lines(&mut self.said, cx) {
+            return said;
+        }
+        match self.requests.as_mut().map(|requests| poll_lines(requests, cx)) {
+            Some(Poll::Ready(None)) => self.requests = None,
+            Some(Poll::Ready(line)) => return Poll::Ready(line),
+            Some(Poll::Pending) | None => {}
+        }
+        Poll::Pending
     }
+}
+
+fn poll_lines(lines: &mut BroadcastStream<LogLine>, cx: &mut Context<'_>) -> Poll<Option<LogLine>> {
+    let next = Pin::new(lines).poll_next(cx);
+    next.map(|next| next.map(|line| line.unwrap_or_else(|BroadcastStreamRecvError::Lagged(count)| skipped(count, Stamp::now()))))
 }
 
 /// Makes the line that stands for `count` lost ones before `at`.

@@ -5,7 +5,9 @@ mod line;
 mod merge;
 mod outputs;
 mod record;
+mod requests;
 mod segment;
+mod strand;
 #[cfg(test)]
 mod trial;
 
@@ -15,17 +17,18 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::broadcast;
-
 use crate::error::{Error, Result};
 use crate::model::AppId;
-use crate::model::limits::{ARCHIVED_LINES, LOG_SEGMENT_BYTES, LOG_SEGMENTS};
+use crate::model::Stamp;
+use crate::model::limits::{ACCESS_SEGMENTS, ARCHIVED_LINES, LOG_SEGMENT_BYTES, LOG_SEGMENTS};
 use segment::{Segments, Shape, Wanted};
+use strand::Strand;
 
 pub use follow::Follow;
 pub use line::{LogLine, Origin, Source};
 pub use merge::merge;
 pub use outputs::{OutputLines, OutputWriter, Outputs};
+pub use requests::RequestLines;
 
 const SHAPE: Shape = Shape { segment_bytes: LOG_SEGMENT_BYTES, segments: LOG_SEGMENTS };
 
@@ -45,16 +48,10 @@ struct Inner {
     apps: Mutex<HashMap<AppId, Option<Arc<AppLog>>>>,
 }
 
+/// A flood of requests takes no other lines away: theirs are apart, below the others' folder.
 struct AppLog {
-    writer: Mutex<Writer>,
-    followers: broadcast::Sender<LogLine>,
-}
-
-struct Writer {
-    segments: Segments,
-    /// Lines that did not reach the disk since the last one that did.
-    lost: u64,
-    removed: bool,
+    said: Strand,
+    requests: Strand,
 }
 
 // === impl Logs ===
@@ -92,23 +89,28 @@ impl Logs {
     /// The first failure is an error, so that it is logged once; those that follow it are counted, and the count is
     /// written as soon as the disk takes lines again.
     pub async fn append_all(&self, app: AppId, lines: Vec<LogLine>) -> Result<()> {
-        self.blocking(app, move |log| log.append(lines)).await
+        self.blocking(app, move |log| log.said.append(lines)).await
+    }
+
+    /// As [`Logs::append_all`], for what the proxy tells of requests.
+    pub async fn append_requests(&self, app: AppId, lines: RequestLines) -> Result<()> {
+        self.blocking(app, move |log| log.requests.append_requests(&lines)).await
     }
 
     /// Appends lines that followers have seen elsewhere, such as what a container printed before it is removed.
     pub async fn archive(&self, app: AppId, lines: Vec<LogLine>) -> Result<()> {
-        self.blocking(app, move |log| log.archive(&lines)).await
+        self.blocking(app, move |log| log.said.archive(&lines)).await
     }
 
     /// Returns the last `n` lines by time, oldest first; an app without a log has none.
     pub async fn tail(&self, app: AppId, n: usize) -> Result<Vec<LogLine>> {
-        self.blocking(app, move |log| lock(&log.writer).tail(n, &|_| true)).await
+        self.blocking(app, move |log| log.tail_and_follow(n, &|_| true).map(|(lines, _)| lines)).await
     }
 
     /// Follows the lines appended from now on.
     #[must_use]
     pub fn follow(&self, app: AppId) -> Follow {
-        Follow::new(self.inner.log_of(app).followers.subscribe())
+        self.inner.log_of(app).follow(true)
     }
 
     /// Returns the last `n` lines that are `wanted` and follows exactly behind them, whatever comes: no line is missed or seen twice.
@@ -149,7 +151,7 @@ impl Logs {
 impl Inner {
     fn log_of(&self, app: AppId) -> Arc<AppLog> {
         let dir = self.dir.join(app.as_str());
-        let log = |removed| Arc::new(AppLog::new(Segments::new(dir.clone(), self.shape), removed));
+        let log = |removed| Arc::new(AppLog::new(&dir, self.shape, removed));
         lock(&self.apps).entry(app).or_insert_with(|| Some(log(false))).clone().unwrap_or_else(|| log(true))
     }
 }
@@ -157,76 +159,36 @@ impl Inner {
 // === impl AppLog ===
 
 impl AppLog {
-    fn new(segments: Segments, removed: bool) -> Self {
-        let writer = Mutex::new(Writer { segments, lost: 0, removed });
-        AppLog { writer, followers: broadcast::Sender::new(follow::WAITING_LINES) }
-    }
-
-    fn append(&self, lines: Vec<LogLine>) -> Result<()> {
-        let mut writer = lock(&self.writer);
-        let mut result = Ok(());
-        for line in lines {
-            result = result.and(writer.append(&line));
-            // Within the lock, so that followers see the order of the file. Nobody listening is no failure.
-            let _ = self.followers.send(line);
+    fn new(dir: &Path, shape: Shape, removed: bool) -> Self {
+        let of_requests = Shape { segments: ACCESS_SEGMENTS, ..shape };
+        AppLog {
+            said: Strand::new(Segments::new(dir.to_owned(), shape), removed),
+            requests: Strand::new(Segments::new(dir.join("requests"), of_requests), removed),
         }
-        result
     }
 
-    fn archive(&self, lines: &[LogLine]) -> Result<()> {
-        let mut writer = lock(&self.writer);
-        lines.iter().try_for_each(|line| writer.append(line))
+    fn follow(&self, wants_requests: bool) -> Follow {
+        Follow::new(self.said.follow(), wants_requests.then(|| self.requests.follow()))
     }
 
     fn tail_and_follow(&self, n: usize, wanted: Wanted<'_>) -> Result<(Vec<LogLine>, Follow)> {
-        let writer = lock(&self.writer);
-        let lines = writer.tail(n, wanted)?;
-        Ok((lines, Follow::new(self.followers.subscribe())))
+        let wants_requests = wanted(&LogLine::new(Stamp::now(), RequestLines::source(), ""));
+        let (said, requests) = (self.said.hold(), self.requests.hold());
+        // What a container said is archived when it goes, behind younger lines of mini's own.
+        let said = said.tail(n.saturating_add(ARCHIVED_LINES), wanted)?;
+        let asked = if wants_requests { requests.tail(n, wanted)? } else { Vec::new() };
+        Ok((merge(vec![said, asked], n), self.follow(wants_requests)))
     }
 
+    /// Requests are told to people who look, and are not what a backup is for.
     fn stage(&self, into: &Path) -> Result<()> {
-        // Within the lock no segment goes.
-        let writer = lock(&self.writer);
-        writer.segments.stage(into).map_err(|err| Error::failed("the app's log could not be read for the backup").because(err))
+        // Held, no segment goes.
+        self.said.hold().stage(into)
     }
 
     fn remove(&self) -> Result<()> {
-        let mut writer = lock(&self.writer);
-        writer.removed = true;
-        writer.segments.remove().map_err(|err| Error::unavailable("the app's log cannot be removed").because(err))
-    }
-}
-
-// === impl Writer ===
-
-impl Writer {
-    fn append(&mut self, line: &LogLine) -> Result<()> {
-        if self.removed {
-            return Ok(());
-        }
-        match self.write(line) {
-            Ok(()) => Ok(()),
-            Err(err) => {
-                self.lost += 1;
-                if self.lost > 1 { Ok(()) } else { Err(Error::unavailable("the app's log cannot be written").because(err)) }
-            }
-        }
-    }
-
-    fn write(&mut self, line: &LogLine) -> std::io::Result<()> {
-        if self.lost > 0 {
-            // With the time of the line behind it: the tail goes by time.
-            self.segments.append(&format!("{}\n", follow::skipped(self.lost, line.at)))?;
-            self.lost = 0;
-        }
-        self.segments.append(&format!("{line}\n"))
-    }
-
-    fn tail(&self, n: usize, wanted: Wanted<'_>) -> Result<Vec<LogLine>> {
-        // What a container said is archived when it goes, behind younger lines of mini's own.
-        let lines = self.segments.tail(n.saturating_add(ARCHIVED_LINES), wanted);
-        let lines = lines.map_err(|err| Error::unavailable("the app's log cannot be read").because(err))?;
-        Ok(merge(vec![lines], n))
+        self.requests.remove()?;
+        self.said.remove()
     }
 }
 

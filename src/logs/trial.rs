@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use tokio_stream::StreamExt;
 
-use super::{LogLine, Logs, Shape, Source};
+use super::{LogLine, Logs, RequestLines, Shape, Source};
 use crate::error::Kind;
 use crate::model::{AppId, Stamp};
 
@@ -213,4 +213,31 @@ async fn the_tail_goes_by_time_whatever_was_archived_last() {
     trial.logs.archive(trial.app.clone(), vec![at(10, "old"), at(15, "older than the release")]).await.unwrap();
 
     assert_eq!(trial.tail(2).await, ["older than the release", "released"]);
+}
+
+#[tokio::test]
+async fn a_flood_of_requests_takes_no_other_line_away_and_no_more_than_its_own_room() {
+    let trial = Trial::new();
+    trial.append("v1 is live").await;
+    let mut follow = trial.logs.follow(trial.app.clone());
+
+    for at in 0..100 {
+        let mut requests = RequestLines::default();
+        (0..50).for_each(|_| requests.push(Stamp::from_millis(at), "method=GET"));
+        trial.logs.append_requests(trial.app.clone(), requests).await.unwrap();
+    }
+    trial.append("v2 is live").await;
+
+    let size = |folder: PathBuf| fs::read_dir(folder).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>();
+    assert!(size(trial.folder().join("requests")) < 2 * 4000, "two segments, each of one piece");
+    let lines = trial.tail(100_000).await;
+    let of_requests = lines.iter().filter(|text| *text == "method=GET").count();
+    assert!((50..=100).contains(&of_requests) && lines.len() == of_requests + 2, "{of_requests} of {}", lines.len());
+    assert_eq!(follow.next().await.unwrap().text(), "v2 is live", "what was said comes first, and is not skipped");
+    assert!(follow.next().await.unwrap().text().starts_with("(skipped "));
+    let only_said = |line: &LogLine| line.source.process() != "router";
+    let (said, _) = trial.logs.tail_and_follow(trial.app.clone(), 10, only_said).await.unwrap();
+    assert_eq!(texts(&said), ["v1 is live", "v2 is live"]);
+    trial.logs.remove(trial.app.clone()).await.unwrap();
+    assert!(!trial.folder().exists());
 }

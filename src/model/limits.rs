@@ -114,6 +114,8 @@ pub const ENGINE_LOG_FILES: &str = "3";
 /// Log segments kept per app.
 pub const LOG_SEGMENT_BYTES: u64 = 10 * MIB;
 pub const LOG_SEGMENTS: usize = 3;
+/// Segments of an app's access lines: kept apart, so that a flood of requests takes no other lines away.
+pub const ACCESS_SEGMENTS: usize = 2;
 /// Log lines that are copied from a container before it is removed.
 pub const ARCHIVED_LINES: usize = 10_000;
 
@@ -180,6 +182,15 @@ pub const CLIENT_CONNECTIONS: usize = 65_536;
 pub const HTTP2_STREAMS: u32 = 128;
 pub const MAX_HEADERS: usize = 100;
 pub const MAX_HEAD_BYTES: usize = 64 << 10;
+/// Connections of scrapers at once.
+pub const SCRAPERS: usize = 32;
+/// Access lines are fetched from a core this long after the first, or once they are this many bytes.
+pub const ACCESS_DELAY: Duration = Duration::from_millis(200);
+pub const ACCESS_BATCH_BYTES: usize = 64 << 10;
+/// Access lines of one core that wait to be fetched; more are counted and left out.
+pub const ACCESS_BACKLOG_BYTES: usize = 4 << 20;
+/// The longest path in an access line; the rest of it is cut.
+pub const ACCESS_PATH_BYTES: usize = 1 << 10;
 
 /// Authorities count orders and failed proofs, and lock out who has too many: at most one order starts in this time.
 pub const ORDER_PAUSE: Duration = Duration::from_mins(1);

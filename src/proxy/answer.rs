@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use super::access::Record;
 use super::client::Open;
 use super::headers;
 use super::pool::Pool;
@@ -16,10 +17,11 @@ use crate::route::Seat;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
-/// An answer's body, and the note that it is not complete.
+/// An answer's body, the note that it is not complete, and what is told when it is.
 pub(super) struct AnswerBody {
     kind: Kind,
     open: Option<Open>,
+    record: Option<Box<Record>>,
 }
 
 enum Kind {
@@ -47,11 +49,11 @@ struct Held {
 
 impl AnswerBody {
     pub(super) fn own(text: Bytes) -> Self {
-        AnswerBody { kind: Kind::Own(Full::new(text)), open: None }
+        AnswerBody { kind: Kind::Own(Full::new(text)), open: None, record: None }
     }
 
     pub(super) fn empty() -> Self {
-        AnswerBody { kind: Kind::Empty, open: None }
+        AnswerBody { kind: Kind::Empty, open: None, record: None }
     }
 
     /// Wraps an app's body; a connection of its own goes back to `pool` and the seat is given up after the last byte.
@@ -70,13 +72,34 @@ impl AnswerBody {
             body.end();
             return Self::empty();
         }
-        AnswerBody { kind: Kind::App(Box::new(body)), open: None }
+        AnswerBody { kind: Kind::App(Box::new(body)), open: None, record: None }
     }
 
-    /// Keeps the request noted as open until this body is dropped.
-    pub(super) fn until_dropped(mut self, open: Open) -> Self {
+    /// Keeps the request noted as open, and its record, until this body is dropped.
+    pub(super) fn until_dropped(mut self, open: Open, mut record: Option<Box<Record>>) -> Self {
+        if let (Kind::Own(_) | Kind::Empty, Some(record)) = (&self.kind, &mut record) {
+            // There is no more to come, and a HEAD request does not ask for what there is.
+            record.completed();
+        }
         self.open = Some(open);
+        self.record = record;
         self
+    }
+
+    fn note(&mut self, polled: &Poll<Option<Result<Frame<Bytes>, Fault>>>) {
+        let is_end = self.is_end_stream();
+        let Some(record) = &mut self.record else { return };
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                record.sent(frame.data_ref().map_or(0, Bytes::len));
+                if is_end {
+                    record.completed();
+                }
+            }
+            Poll::Ready(Some(Err(_))) => record.cut("the app cut its answer"),
+            Poll::Ready(None) => record.completed(),
+            Poll::Pending => {}
+        }
     }
 }
 
@@ -94,6 +117,7 @@ impl Body for AnswerBody {
         if let Some(open) = &mut this.open {
             open.set_unread(matches!(polled, Poll::Ready(Some(Ok(_)))));
         }
+        this.note(&polled);
         polled
     }
 

@@ -23,11 +23,13 @@ use super::tls::Tls;
 use super::{Limits, Proxy, TrustedProxies, connection};
 use crate::error::{Error, Result};
 use crate::model::AppId;
-use crate::route::{Doorway, Routes};
+use crate::route::{AccessWriter, Doorway, Routes};
 
 /// What the connections of one core share.
 pub(super) struct Shared {
     pub(super) routes: Routes,
+    /// Where this core tells of requests.
+    pub(super) access: AccessWriter,
     /// The way to the API, for requests to the server itself.
     pub(super) doorway: Option<Doorway>,
     /// Spoken at the second entrance, if there is one, which is at this port.
@@ -116,6 +118,7 @@ impl Shared {
     fn new(proxy: Proxy, admission: Arc<Admission>, deal: Deal) -> Shared {
         Shared {
             pool: Rc::new(Pool::new(proxy.limits.idle)),
+            access: proxy.routes.access().writer(),
             routes: proxy.routes,
             doorway: proxy.doorway,
             tls: proxy.https.as_ref().map(|https| https.tls.clone()),

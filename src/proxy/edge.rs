@@ -79,10 +79,14 @@ pub(super) fn answer(reader: Reader, stop: &Stop) -> Response<AnswerBody> {
         answer
     };
     match stop {
-        Stop::Forbidden => page(StatusCode::FORBIDDEN, "Not for you", "Its owner lets nobody in from your address."),
+        Stop::Forbidden => {
+            let answer = page(StatusCode::FORBIDDEN, "Not for you", "Its owner lets nobody in from your address.");
+            pages::because(answer, "an address that is not let in")
+        }
         Stop::Moved(url) => with(page(StatusCode::PERMANENT_REDIRECT, "Moved", &format!("It is at {url}")), LOCATION, text(url)),
         Stop::Unauthorized => {
             let answer = page(StatusCode::UNAUTHORIZED, "Who are you?", "Its owner asks for a user and a password.");
+            let answer = pages::because(answer, "no user and password that are let in");
             with(answer, WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"app\", charset=\"UTF-8\""))
         }
         Stop::TooLarge(most) => too_large(reader, *most),
@@ -91,7 +95,8 @@ pub(super) fn answer(reader: Reader, stop: &Stop) -> Response<AnswerBody> {
 
 /// The page for a request that brings more than its app takes: 413.
 pub(super) fn too_large(reader: Reader, most: u64) -> Response<AnswerBody> {
-    pages::page(reader, StatusCode::PAYLOAD_TOO_LARGE, "Too much", &format!("A request may bring {} here.", in_words(most)))
+    let words = format!("A request may bring {} here.", in_words(most));
+    pages::because(pages::page(reader, StatusCode::PAYLOAD_TOO_LARGE, "Too much", &words), "a body over the app's limit")
 }
 
 fn may_come_in(edge: &Edge, client: IpAddr) -> bool {

@@ -1,5 +1,6 @@
 //! One request: judged, routed, forwarded from a seat at its app, and answered by the app or by an honest page.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use hyper::http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
 
+use super::access::{Asked, Record};
 use super::answer::AnswerBody;
 use super::attempt::{Attempt, Errand};
 use super::client::Client;
@@ -30,22 +32,36 @@ use crate::route::{Edge, Found, HostName, Lease, Protocol, Seat, Target};
 pub(super) async fn answer(shared: Rc<Shared>, client: Arc<Client>, request: Request<Incoming>) -> Response<AnswerBody> {
     crate::failpoint!("proxy::request");
     let open = client.open(request.version() == Version::HTTP_11);
-    let answer = judge_and_forward(&shared, &client, request).await;
-    answer.map(|body| body.until_dropped(open))
+    let mut record = None;
+    let mut answer = judge_and_forward(&shared, &client, request, &mut record).await;
+    if let Some(record) = &mut record {
+        record.answered(&mut answer);
+    }
+    answer.map(|body| body.until_dropped(open, record))
 }
 
-async fn judge_and_forward(shared: &Rc<Shared>, client: &Arc<Client>, request: Request<Incoming>) -> Response<AnswerBody> {
-    let (head, body) = request.into_parts();
+async fn judge_and_forward(
+    shared: &Rc<Shared>,
+    client: &Arc<Client>,
+    request: Request<Incoming>,
+    record: &mut Option<Box<Record>>,
+) -> Response<AnswerBody> {
+    let (mut head, body) = request.into_parts();
     let (reader, version) = (Reader::of(&head.headers), head.version);
     let has_body = !body.is_end_stream();
     if version < Version::HTTP_2 {
         client.set_owes_body(has_body);
     }
-    let plan = match rules::judge(&head, has_body, shared.trusted.visitor(&head.headers, client.ends)) {
+    let visitor = shared.trusted.visitor(&head.headers, client.ends);
+    let address = visitor.address;
+    let plan = match rules::judge(&head, has_body, visitor) {
         Verdict::Forward(plan) => plan,
         Verdict::Options => return pages::options(),
         Verdict::Refuse(refusal) => {
             tracing::debug!(why = refusal.why, "request refused");
+            if let Ok(host) = rules::host(&head) {
+                *record = begin(shared, address, &mut head, &host, &shared.routes.find(&host));
+            }
             return closing(version, pages::refused(reader, &refusal));
         }
     };
@@ -53,17 +69,21 @@ async fn judge_and_forward(shared: &Rc<Shared>, client: &Arc<Client>, request: R
         return pages::proof(proof);
     }
     let method = head.method.clone();
-    let Found { target, edge } = shared.routes.find(&plan.host);
-    let edge = edge.unwrap_or_default();
-    let (address, is_tls) = (plan.visitor.address, plan.visitor.is_secure);
+    let found = shared.routes.find(&plan.host);
+    let is_tls = plan.visitor.is_secure;
+    *record = begin(shared, address, &mut head, &plan.host, &found);
+    let edge = found.edge.unwrap_or_default();
     let https_port = |host: &HostName| shared.https_port.filter(|_| shared.routes.certificates().has(host));
     let visit = Visit { head: &head, host: &plan.host, client: address, is_tls, https_port: &https_port };
     let stop = edge::judge(&edge, &visit, &shared.routes);
-    let mut answer = match (stop, target) {
+    let mut answer = match (stop, found.target) {
         (Some(stop), _) => edge::answer(reader, &stop),
         (None, Target::Api) => api::answer(shared, head, body, &plan, client).await,
         (None, Target::None) => pages::unknown_host(reader, &plan.host),
-        (None, target) => Box::pin(forward(shared, target, &edge, head, body, &plan, client)).await,
+        (None, target) => {
+            let request = Request::from_parts(head, body);
+            Box::pin(forward(shared, target, &edge, request, &plan, client, record)).await
+        }
     };
     edge::to_client(&edge, is_tls, answer.headers_mut());
     tracing::debug!(http.method = %method, http.host = %plan.host, http.status = answer.status().as_u16(), "answered");
@@ -74,6 +94,13 @@ async fn judge_and_forward(shared: &Rc<Shared>, client: &Arc<Client>, request: R
 fn proof_for_authority(shared: &Shared, head: &Parts, client: &Client) -> Option<String> {
     let token = head.uri.path().strip_prefix(edge::CHALLENGES)?;
     if client.ends.is_secure { None } else { shared.routes.certificates().token(token) }
+}
+
+/// Begins to count and to tell a request of an app.
+fn begin(shared: &Shared, client: IpAddr, head: &mut Parts, host: &HostName, found: &Found) -> Option<Box<Record>> {
+    let meter = Arc::clone(found.meter.as_ref()?);
+    let id = headers::identify(&mut head.headers, || shared.request_id());
+    Some(Box::new(Record::begin(meter, &shared.access, &Asked { head, host, client, id })))
 }
 
 /// Lets an answer be the last one of its connection; HTTP/2 has its own words for that.
@@ -89,11 +116,12 @@ async fn forward(
     shared: &Rc<Shared>,
     mut target: Target,
     edge: &Edge,
-    mut head: Parts,
-    body: Incoming,
+    request: Request<Incoming>,
     plan: &Plan,
     client: &Arc<Client>,
+    record: &mut Option<Box<Record>>,
 ) -> Response<AnswerBody> {
+    let (mut head, body) = request.into_parts();
     let reader = Reader::of(&head.headers);
     let trailers = Trailers::wanted(&head);
     let upgrade = head.extensions.remove::<OnUpgrade>().filter(|_| plan.is_websocket && edge.protocol == Protocol::Http1);
@@ -106,13 +134,16 @@ async fn forward(
     }
     interim::listen(&mut head, client);
     let (body, upload) = upload(shared, body, client, edge.max_body_bytes);
+    if let Some(record) = record {
+        record.uploads(upload.as_ref());
+    }
     let mut errand = Errand::new(head, body, upload.as_deref(), plan.is_repeatable, edge);
     let (mut hold, mut refusal) = (Hold::default(), None);
     loop {
         let lack = match target {
             Target::Upstream(lease) => match errand.attempt(shared, &lease).await {
                 Attempt::Answer(answer, carrier, seat) => {
-                    return Delivery { shared, seat, carrier, upgrade, trailers, reader }.deliver(answer);
+                    return Delivery { shared, seat, carrier, upgrade, trailers, reader, record }.deliver(answer);
                 }
                 Attempt::Failed(failure) => return failed(reader, &lease, upload.as_deref(), &failure),
                 Attempt::Refused(failure) => {
@@ -197,6 +228,7 @@ struct Delivery<'a> {
     upgrade: Option<OnUpgrade>,
     trailers: Trailers,
     reader: Reader,
+    record: &'a mut Option<Box<Record>>,
 }
 
 // === impl Delivery ===
@@ -205,6 +237,9 @@ impl Delivery<'_> {
     /// Hands the answer on: as a tunnel after a 101 that was asked for, else as a body that holds the seat.
     fn deliver(self, answer: Response<Incoming>) -> Response<AnswerBody> {
         let (mut head, body) = answer.into_parts();
+        if let Some(record) = self.record {
+            record.seated(&self.seat);
+        }
         let is_switch = head.status == StatusCode::SWITCHING_PROTOCOLS;
         let speaks_websocket = head.headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
         head.version = Version::HTTP_11;
@@ -214,9 +249,11 @@ impl Delivery<'_> {
             (Some(upgrade), Carrier::Link(link)) if is_switch && speaks_websocket => {
                 headers::set_websocket(&mut head.headers);
                 self.seat.release().counters().answered();
+                let mut answer = Response::from_parts(head, AnswerBody::empty());
+                let record = self.record.take().map(|record| record.of_websocket(&mut answer));
                 let cohort = &self.shared.cohort;
-                cohort.tasks.spawn_local(tunnel::relay(upgrade, link, self.seat, cohort.until(Call::Finish)));
-                Response::from_parts(head, AnswerBody::empty())
+                cohort.tasks.spawn_local(tunnel::relay(upgrade, link, self.seat, cohort.until(Call::Finish), record));
+                answer
             }
             _ if is_switch => {
                 self.seat.release().counters().failed();

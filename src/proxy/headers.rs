@@ -67,9 +67,17 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HostName, visitor: &Vi
     let host = text(&host.to_string());
     visitor.introduce(headers, &host);
     headers.insert(HOST, host);
-    if !headers.get(&X_REQUEST_ID).is_some_and(is_request_id) {
-        headers.insert(X_REQUEST_ID, request_id());
+    identify(headers, request_id);
+}
+
+/// Returns the request's id, which is its client's if that is one, and sees to it that the headers have it.
+pub(super) fn identify(headers: &mut HeaderMap, request_id: impl FnOnce() -> HeaderValue) -> HeaderValue {
+    if let Some(id) = headers.get(&X_REQUEST_ID).filter(|id| is_request_id(id)) {
+        return id.clone();
     }
+    let id = request_id();
+    headers.insert(X_REQUEST_ID, id.clone());
+    id
 }
 
 /// What is to become of the trailers of an answer (RFC 9110 §6.5): they are passed on to who asked for them.

@@ -13,7 +13,7 @@ use super::pages::{self, Reader};
 use super::upstream::Failure;
 use crate::model::AppName;
 use crate::model::limits::REFUSED_RETRY;
-use crate::route::{Lease, TrafficCounters, Waiting, WaitingRoom};
+use crate::route::{Lease, Meter, Waiting, WaitingRoom};
 
 /// The patience of one request; it begins when it first finds nobody.
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub(super) struct Hold {
 /// What a request waits for. It holds no lease: the release may be replaced and drained meanwhile.
 pub(super) struct Lack {
     app: AppName,
-    counters: Arc<TrafficCounters>,
+    counters: Arc<Meter>,
     waiting_room: Arc<WaitingRoom>,
     kind: Kind,
 }
@@ -76,7 +76,7 @@ impl Hold {
 // === impl Lack ===
 
 impl Lack {
-    pub(super) fn release(app: AppName, counters: Arc<TrafficCounters>, waiting_room: Arc<WaitingRoom>) -> Lack {
+    pub(super) fn release(app: AppName, counters: Arc<Meter>, waiting_room: Arc<WaitingRoom>) -> Lack {
         Lack { app, counters, waiting_room, kind: Kind::Release }
     }
 

@@ -3,6 +3,7 @@
 //! Each core has a thread with a runtime, connections and pools of its own: between two cores nothing is shared but the routing table.
 
 mod accept;
+mod access;
 mod admission;
 mod answer;
 mod api;
@@ -22,6 +23,7 @@ mod hold;
 mod http2;
 mod interim;
 mod keepalive;
+mod metrics;
 mod multiplex;
 mod pages;
 mod pool;
@@ -47,6 +49,8 @@ use crate::model::limits;
 use crate::route::{Doorway, Routes};
 use tls::Tls;
 pub use visitor::TrustedProxies;
+
+pub use metrics::serve_metrics;
 
 /// A reverse proxy over a routing table. It serves one listener; a clone serves another with the same table.
 #[derive(Clone)]

@@ -1,9 +1,12 @@
 //! What the proxy says itself: small honest pages, HTML for browsers and one line of text for everybody else.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Response, StatusCode};
 
+use super::access::Reason;
 use super::answer::AnswerBody;
 use super::hold::End;
 use super::rules::Refusal;
@@ -46,7 +49,7 @@ pub(super) fn no_such_page(reader: Reader) -> Response<AnswerBody> {
 
 pub(super) fn refused(reader: Reader, refusal: &Refusal) -> Response<AnswerBody> {
     let words = format!("The request was not understood: {}.", refusal.why);
-    page(reader, refusal.status, "Bad request", &words)
+    because(page(reader, refusal.status, "Bad request", &words), refusal.why)
 }
 
 /// The client did not send the body that it owed, or more than it may.
@@ -74,11 +77,16 @@ pub(super) fn api_is_away() -> Response<AnswerBody> {
 pub(super) fn down(reader: Reader, app: &AppName, reason: &str) -> Response<AnswerBody> {
     let mut answer = page(reader, StatusCode::SERVICE_UNAVAILABLE, "Not available", &format!("The app {app} is down: {reason}."));
     answer.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
-    answer
+    because(answer, reason.to_owned())
 }
 
 /// Nothing of the app answered for a moment, and the request could not wait for it any longer: 503.
 pub(super) fn held(reader: Reader, app: &AppName, end: End) -> Response<AnswerBody> {
+    let why = match end {
+        End::TooLong => "no running process, and none came in time",
+        End::TooMany => "no running process, and too many requests wait for one",
+        End::Stopping => "no running process, and mini is restarting",
+    };
     let words = match end {
         End::TooLong => format!("The app {app} has no running process at the moment, and none came while this request waited."),
         End::TooMany => format!("The app {app} has no running process at the moment, and too many requests wait for one already."),
@@ -86,17 +94,27 @@ pub(super) fn held(reader: Reader, app: &AppName, end: End) -> Response<AnswerBo
     };
     let mut answer = page(reader, StatusCode::SERVICE_UNAVAILABLE, "Not available", &words);
     answer.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
-    answer
+    because(answer, why)
 }
 
 /// The app refused the connection, cut it or spoke nonsense: 502.
-pub(super) fn bad_gateway(reader: Reader, app: &AppName, what: &str) -> Response<AnswerBody> {
-    page(reader, StatusCode::BAD_GATEWAY, "No answer", &format!("The app {app} {what}. Its owner finds the reason in its logs."))
+pub(super) fn bad_gateway(reader: Reader, app: &AppName, what: &'static str) -> Response<AnswerBody> {
+    let words = format!("The app {app} {what}. Its owner finds the reason in its logs.");
+    because(page(reader, StatusCode::BAD_GATEWAY, "No answer", &words), what)
 }
 
 /// The app took too long: 504.
 pub(super) fn too_late(reader: Reader, app: &AppName) -> Response<AnswerBody> {
-    page(reader, StatusCode::GATEWAY_TIMEOUT, "No answer in time", &format!("The app {app} did not answer in time."))
+    because(
+        page(reader, StatusCode::GATEWAY_TIMEOUT, "No answer in time", &format!("The app {app} did not answer in time.")),
+        "no answer in time",
+    )
+}
+
+/// Notes for the app's log why it was not the app that answered.
+pub(super) fn because(mut answer: Response<AnswerBody>, why: impl Into<Cow<'static, str>>) -> Response<AnswerBody> {
+    answer.extensions_mut().insert(Reason(why.into()));
+    answer
 }
 
 /// The key authorization that a certificate authority looks for.

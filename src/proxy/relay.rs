@@ -1,6 +1,6 @@
 //! Bytes both ways between two streams, through one buffer for all relays of a core: a silent relay holds none.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -22,19 +22,21 @@ struct Way {
     bytes: u64,
 }
 
-/// Relays until both sides have ended; `early` was read from each before. Returns the bytes from the first to the second, and back.
-pub(super) async fn relay<A, B>(first: &mut A, second: &mut B, early: [&[u8]; 2]) -> io::Result<(u64, u64)>
+/// Relays until both sides have ended; `early` was read from each before. `moved` holds the bytes that went from the first to the
+/// second, and back, also when a side breaks or the relay is dropped.
+pub(super) async fn relay<A, B>(first: &mut A, second: &mut B, early: [&[u8]; 2], moved: &[Cell<u64>; 2]) -> io::Result<()>
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
     let [mut there, mut back] = early.map(Way::beginning_with);
     std::future::poll_fn(|cx| {
-        let (went, came) = (there.poll(cx, first, second)?, back.poll(cx, second, first)?);
-        if went.is_ready() && came.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        let (went, came) = (there.poll(cx, first, second), back.poll(cx, second, first));
+        moved[0].set(there.bytes);
+        moved[1].set(back.bytes);
+        if went?.is_ready() && came?.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
     .await
-    .map(|()| (there.bytes, back.bytes))
 }
 
 // === impl Way ===
@@ -109,7 +111,8 @@ mod tests {
         let (mut client, mut near) = duplex(1 << 10);
         let (mut far, mut app) = duplex(64);
         let sent: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
-        let relayed = relay(&mut near, &mut far, [b"early", b"back"]);
+        let moved = [Cell::new(0), Cell::new(0)];
+        let relayed = relay(&mut near, &mut far, [b"early", b"back"], &moved);
         let talk = async {
             let (mut seen, mut back) = (Vec::new(), Vec::new());
             let upload = async {
@@ -128,7 +131,8 @@ mod tests {
         let (relayed, (seen, back)) = tokio::join!(relayed, talk);
 
         assert!(seen.starts_with(b"early") && seen[5..] == sent && back == b"back");
-        assert_eq!(relayed.unwrap(), (sent.len() as u64 + 5, 4));
+        relayed.unwrap();
+        assert_eq!(moved.map(Cell::into_inner), [sent.len() as u64 + 5, 4]);
     }
 
     #[tokio::test]
@@ -137,6 +141,6 @@ mod tests {
         let (mut far, app) = duplex(16);
         drop((client, app));
 
-        assert!(relay(&mut near, &mut far, [b"x", b""]).await.is_err());
+        assert!(relay(&mut near, &mut far, [b"x", b""], &[Cell::new(0), Cell::new(0)]).await.is_err());
     }
 }

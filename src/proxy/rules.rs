@@ -96,7 +96,7 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// The authority of an absolute target wins over `Host` (RFC 9112 §3.2.2), which must be there and well-formed all the same.
-fn host(head: &Parts) -> Result<HostName, Refusal> {
+pub(super) fn host(head: &Parts) -> Result<HostName, Refusal> {
     let mut hosts = head.headers.get_all(HOST).iter();
     let header = hosts.next();
     if hosts.next().is_some() {

@@ -32,6 +32,7 @@ pub(super) struct UploadWatch {
     trouble: AtomicU8,
     /// Milliseconds on [`CLOCK`] at which a frame was last taken.
     moved: AtomicU64,
+    bytes: AtomicU64,
 }
 
 static CLOCK: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -63,8 +64,8 @@ impl UploadBody {
         left != Some(None)
     }
 
-    fn moved(&self) {
-        self.watch.iter().for_each(|(watch, _)| watch.touch());
+    fn moved(&self, bytes: usize) {
+        self.watch.iter().for_each(|(watch, _)| watch.move_on(bytes));
     }
 
     fn end(&mut self) {
@@ -99,7 +100,7 @@ impl Body for UploadBody {
                     let fault = io::Error::new(io::ErrorKind::FileTooLarge, "the body is over its limit");
                     return Poll::Ready(Some(Err(this.fail(TOO_LARGE, fault.into()))));
                 }
-                this.moved();
+                this.moved(frame.data_ref().map_or(0, Bytes::len));
                 if this.inner.as_ref().is_none_or(Body::is_end_stream) {
                     this.end();
                 }
@@ -107,7 +108,7 @@ impl Body for UploadBody {
             }
             // Trailers end a body and are not forwarded.
             Some(Ok(_)) | None => {
-                this.moved();
+                this.moved(0);
                 this.end();
                 Poll::Ready(None)
             }
@@ -140,6 +141,16 @@ impl UploadWatch {
             TOO_LARGE => Some(StatusCode::PAYLOAD_TOO_LARGE),
             _ => None,
         }
+    }
+
+    /// Returns how much of the body came.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn move_on(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.touch();
     }
 
     fn touch(&self) {

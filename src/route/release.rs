@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::WaitingRoom;
 use super::upstream::Upstream;
+use super::{Meter, WaitingRoom};
 use crate::model::{AppId, AppName, Version};
 
 /// A hold on a release, taken with the table look-up and kept until the last body byte. Drained means: the last one was dropped.
@@ -21,7 +21,7 @@ pub struct Release {
     upstreams: Box<[Upstream]>,
     generation: u64,
     is_retired: AtomicBool,
-    counters: Arc<TrafficCounters>,
+    meter: Arc<Meter>,
     waiting_room: Arc<WaitingRoom>,
     _drained: DropGuard,
 }
@@ -29,22 +29,6 @@ pub struct Release {
 /// The promise that a release is no longer used by anyone: not by the table, not by a request, not by a tunnel.
 #[derive(Clone, Debug)]
 pub struct Drained(CancellationToken);
-
-/// Requests of one app since this process knows it; only ever grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Answers completed.
-    pub served: u64,
-    /// Requests that the proxy answered itself with 502, 503 or 504, and answers that were cut.
-    pub failed: u64,
-}
-
-/// The living form of [`Traffic`].
-#[derive(Debug, Default)]
-pub struct TrafficCounters {
-    served: AtomicU64,
-    failed: AtomicU64,
-}
 
 /// Addresses and versions may come back; these numbers do not, so no pool can mix two releases up.
 static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
@@ -59,13 +43,13 @@ impl Release {
     pub fn new(app: AppName, app_id: AppId, version: Version, upstreams: Vec<SocketAddr>) -> (Release, Drained) {
         let drained = CancellationToken::new();
         let release = Release {
+            meter: Arc::new(Meter::new(app_id.clone())),
             app,
             app_id,
             version,
             upstreams: upstreams.into_iter().map(Upstream::new).collect(),
             generation: NEXT_GENERATION.fetch_add(1, Ordering::Relaxed),
             is_retired: AtomicBool::new(false),
-            counters: Arc::default(),
             waiting_room: Arc::default(),
             _drained: drained.clone().drop_guard(),
         };
@@ -112,8 +96,8 @@ impl Release {
 
     /// Returns the counters of the app.
     #[must_use]
-    pub fn counters(&self) -> &Arc<TrafficCounters> {
-        &self.counters
+    pub fn counters(&self) -> &Arc<Meter> {
+        &self.meter
     }
 
     /// Returns where requests wait that every upstream refused.
@@ -122,8 +106,8 @@ impl Release {
         &self.waiting_room
     }
 
-    pub(super) fn belong(&mut self, counters: &Arc<TrafficCounters>, waiting_room: &Arc<WaitingRoom>) {
-        self.counters = Arc::clone(counters);
+    pub(super) fn belong(&mut self, meter: &Arc<Meter>, waiting_room: &Arc<WaitingRoom>) {
+        self.meter = Arc::clone(meter);
         self.waiting_room = Arc::clone(waiting_room);
     }
 
@@ -151,24 +135,5 @@ impl Drained {
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.0.is_cancelled()
-    }
-}
-
-// === impl TrafficCounters ===
-
-impl TrafficCounters {
-    /// Counts a completed answer.
-    pub fn answered(&self) {
-        self.served.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a 502, 503, 504 of the proxy's own, or a cut answer.
-    pub fn failed(&self) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    #[must_use]
-    pub fn read(&self) -> Traffic {
-        Traffic { served: self.served.load(Ordering::Relaxed), failed: self.failed.load(Ordering::Relaxed) }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::zone::{Place, place};
-use super::{Certificates, Edge, HostName, Lease, Release, Traffic, TrafficCounters, WaitingRoom};
+use super::{AccessLog, Certificates, Edge, HostName, Lease, Meter, Release, Traffic, WaitingRoom};
 use crate::error::{Error, Result};
 use crate::model::{AppId, AppName, Version};
 
@@ -16,6 +16,16 @@ pub struct Found {
     pub target: Target,
     /// Its app's wishes; `None` where there is no app.
     pub edge: Option<Arc<Edge>>,
+    /// What its app's requests are counted by.
+    pub meter: Option<Arc<Meter>>,
+}
+
+/// An app, for those who tell how its requests go.
+pub struct Metered {
+    pub app: AppName,
+    pub meter: Arc<Meter>,
+    /// Whether it has a release that requests go to.
+    pub is_up: bool,
 }
 
 /// What answers a host.
@@ -24,11 +34,11 @@ pub enum Target {
     /// A release, held until this lease is dropped.
     Upstream(Lease),
     /// The app is there and takes no requests; the reason is a clause for its visitors: lower case, no full stop.
-    Down { app: AppName, reason: Arc<str>, counters: Arc<TrafficCounters> },
+    Down { app: AppName, reason: Arc<str>, counters: Arc<Meter> },
     /// Nothing of the app answers for a moment: its requests wait in its room for the next change.
-    Held { app: AppName, counters: Arc<TrafficCounters>, waiting_room: Arc<WaitingRoom> },
+    Held { app: AppName, counters: Arc<Meter>, waiting_room: Arc<WaitingRoom> },
     /// The app is there and nothing was deployed yet.
-    NoRelease { app: AppName, counters: Arc<TrafficCounters> },
+    NoRelease { app: AppName, counters: Arc<Meter> },
     /// The server itself: its bare address, or the label `mini`.
     Api,
     /// Nothing of ours.
@@ -43,6 +53,7 @@ pub struct Routes {
 
 struct Shared {
     domain: Option<String>,
+    access: AccessLog,
     certificates: Certificates,
     table: ArcSwap<Table>,
     /// Changes are one at a time: each copies the table, changes the copy and publishes it.
@@ -60,7 +71,7 @@ struct Table {
 #[derive(Clone)]
 struct Entry {
     app: AppName,
-    counters: Arc<TrafficCounters>,
+    meter: Arc<Meter>,
     waiting_room: Arc<WaitingRoom>,
     edge: Arc<Edge>,
     down: Option<Arc<str>>,
@@ -84,6 +95,7 @@ impl Routes {
         Ok(Routes {
             shared: Arc::new(Shared {
                 domain,
+                access: AccessLog::default(),
                 certificates: Certificates::default(),
                 table: ArcSwap::default(),
                 writing: Mutex::default(),
@@ -108,13 +120,13 @@ impl Routes {
     pub fn find(&self, host: &HostName) -> Found {
         let table = self.shared.table.load();
         let entry = match place(host, self.shared.domain.as_deref()) {
-            Place::Bare => return Found { target: Target::Api, edge: None },
+            Place::Bare => return Found { target: Target::Api, edge: None, meter: None },
             Place::Elsewhere => table.behind(host),
             Place::App(label) => table.names.get(label).and_then(|id| table.apps.get(id)).or_else(|| table.behind(host)),
         };
         match entry {
-            Some(entry) => Found { target: entry.target(), edge: Some(Arc::clone(&entry.edge)) },
-            None => Found { target: Target::None, edge: None },
+            Some(entry) => Found { target: entry.target(), edge: Some(Arc::clone(&entry.edge)), meter: Some(Arc::clone(&entry.meter)) },
+            None => Found { target: Target::None, edge: None, meter: None },
         }
     }
 
@@ -138,7 +150,7 @@ impl Routes {
     /// Makes an app's hosts known; an id that is already there moves to the new name and keeps the rest.
     pub fn add_app(&self, app: AppName, id: AppId) {
         self.change(|table| {
-            let mut entry = table.take(&id).unwrap_or_else(|| Entry::new(app.clone()));
+            let mut entry = table.take(&id).unwrap_or_else(|| Entry::new(app.clone(), id.clone()));
             entry.app = app.clone();
             table.names.insert(app.into(), id.clone());
             table.apps.insert(id, entry);
@@ -192,7 +204,7 @@ impl Routes {
     /// An app that is not in the table stays unknown: `release` is then dropped, which drains it.
     pub fn switch(&self, id: &AppId, mut release: Release) -> Option<Lease> {
         self.change_entry(id, |entry| {
-            release.belong(&entry.counters, &entry.waiting_room);
+            release.belong(&entry.meter, &entry.waiting_room);
             entry.is_held = false;
             retired(entry.release.replace(Arc::new(release)))
         })
@@ -222,10 +234,37 @@ impl Routes {
         });
     }
 
+    /// Returns where requests are told one by one.
+    #[must_use]
+    pub fn access(&self) -> &AccessLog {
+        &self.shared.access
+    }
+
+    /// Returns all apps with what their requests are counted by, in the order of their names.
+    #[must_use]
+    pub fn metered(&self) -> Vec<Metered> {
+        let table = self.shared.table.load();
+        let metered = |entry: &Entry| Metered {
+            app: entry.app.clone(),
+            meter: Arc::clone(&entry.meter),
+            is_up: matches!(entry.target(), Target::Upstream(_)),
+        };
+        let mut all: Vec<Metered> = table.apps.values().map(metered).collect();
+        all.sort_by(|one, other| one.app.cmp(&other.app));
+        all
+    }
+
+    /// Keeps what all apps' requests came to by now, for [`Meter::recent`].
+    pub fn sample(&self) {
+        for entry in self.shared.table.load().apps.values() {
+            entry.meter.sample();
+        }
+    }
+
     /// Returns what the app's requests came to since it is in this table; zero for an unknown app.
     #[must_use]
     pub fn traffic(&self, id: &AppId) -> Traffic {
-        self.shared.table.load().apps.get(id).map(|entry| entry.counters.read()).unwrap_or_default()
+        self.shared.table.load().apps.get(id).map(|entry| entry.meter.traffic()).unwrap_or_default()
     }
 
     /// Returns the version of the release that an app's requests go to, whether the app is down or not; `None` while it is held or unknown.
@@ -278,10 +317,10 @@ impl Table {
 // === impl Entry ===
 
 impl Entry {
-    fn new(app: AppName) -> Entry {
+    fn new(app: AppName, id: AppId) -> Entry {
         Entry {
             app,
-            counters: Arc::default(),
+            meter: Arc::new(Meter::new(id)),
             waiting_room: Arc::default(),
             edge: Arc::default(),
             down: None,
@@ -292,11 +331,11 @@ impl Entry {
 
     fn target(&self) -> Target {
         match (&self.down, &self.release) {
-            (Some(reason), _) => Target::Down { app: self.app.clone(), reason: Arc::clone(reason), counters: Arc::clone(&self.counters) },
+            (Some(reason), _) => Target::Down { app: self.app.clone(), reason: Arc::clone(reason), counters: Arc::clone(&self.meter) },
             (None, Some(release)) if release.count() > 0 => Target::Upstream(Arc::clone(release)),
-            (None, None) if !self.is_held => Target::NoRelease { app: self.app.clone(), counters: Arc::clone(&self.counters) },
+            (None, None) if !self.is_held => Target::NoRelease { app: self.app.clone(), counters: Arc::clone(&self.meter) },
             (None, _) => {
-                Target::Held { app: self.app.clone(), counters: Arc::clone(&self.counters), waiting_room: Arc::clone(&self.waiting_room) }
+                Target::Held { app: self.app.clone(), counters: Arc::clone(&self.meter), waiting_room: Arc::clone(&self.waiting_room) }
             }
         }
     }

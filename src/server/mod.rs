@@ -1,5 +1,6 @@
 //! Bind every socket first, recover, serve, drain in order.
 
+mod access_file;
 mod holder;
 mod listen;
 mod restore;
@@ -20,7 +21,7 @@ use crate::command::{Look, render_error};
 use crate::config::{DataDir, ServerArgs, Settings};
 use crate::error::{Error, Result};
 use crate::model::limits::SHUTDOWN_GRACE;
-use crate::proxy::{Proxy, TrustedProxies};
+use crate::proxy::{Proxy, TrustedProxies, serve_metrics};
 use crate::route::Doorway;
 use crate::socket;
 use crate::ssh;
@@ -83,11 +84,13 @@ async fn serve(settings: Settings) -> Result<()> {
     let ssh_listener = inherited.take_or_bind("ssh", &settings.ssh)?;
     let http_listener = inherited.take_or_bind("http", &settings.http)?;
     let https = settings.https.as_ref().map(|https| inherited.take_or_try("https", https)).transpose()?.flatten();
+    let metrics = settings.metrics.as_ref().map(|listen| inherited.take_or_bind("metrics", listen)).transpose()?;
     let private = socket::bind(&data.path().join("mini.sock"))?;
     let addresses = setup::Addresses {
         ssh: listen::address_of(&ssh_listener)?,
         http: listen::address_of(&http_listener)?,
         https: https.as_ref().map(listen::address_of).transpose()?,
+        metrics: metrics.as_ref().map(listen::address_of).transpose()?,
     };
 
     let mut signals = stop::Signals::listen()?;
@@ -106,7 +109,18 @@ async fn serve(settings: Settings) -> Result<()> {
     if let Some(https) = https {
         proxy = proxy.with_https(https)?;
     }
-    let mut proxy = tasks.spawn(proxy.serve(http_listener, edge.clone()));
+    // What is told of the last requests is kept, too.
+    let served = CancellationToken::new();
+    let told = care::keep_requests(rooms.deployer.rooms().logs.clone(), rooms.routes.access().read(), served.clone());
+    tasks.spawn(told);
+    let (proxy, ended) = (proxy.serve(http_listener, edge.clone()), served.drop_guard());
+    let mut proxy = tasks.spawn(async move {
+        let _ended = ended;
+        proxy.await
+    });
+    if let Some(listener) = metrics {
+        tasks.spawn(serve_metrics(rooms.routes.clone(), listener, edge.clone()));
+    }
     rooms.deployer.restore().await?;
     setup::guard(&rooms).await;
     setup::announce(&rooms, &addresses, &host_key).await?;

@@ -27,6 +27,7 @@ pub struct Addresses {
     pub http: SocketAddr,
     /// Where TLS is spoken, if it is.
     pub https: Option<SocketAddr>,
+    pub metrics: Option<SocketAddr>,
 }
 
 /// What the server runs on.
@@ -130,6 +131,9 @@ pub async fn announce(rooms: &Rooms, addresses: &Addresses, host_key: &HostKey) 
     say(&format!("  http      {}", addresses.http));
     if let Some(https) = addresses.https {
         say(&format!("  https     {https}"));
+    }
+    if let Some(metrics) = addresses.metrics {
+        say(&format!("  metrics   {metrics}"));
     }
     say(&format!("  host key  {}", host_key.fingerprint()));
     say(&format!("  data      {}", deploy.settings.data.display()));

@@ -6,16 +6,19 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use super::access_file;
 use super::listen::{Inherited, address_of};
 use super::setup::{say, start_logging};
 use super::stop;
 use crate::command::{Look, render_error};
-use crate::config::{Listen, Span};
+use crate::config::{Listen, Span, parse_private};
 use crate::error::{Error, Result};
 use crate::model::{AddressRange, AppId, AppName, Edge, Version, limits};
-use crate::proxy::{Proxy, TrustedProxies};
+use crate::proxy::{Proxy, TrustedProxies, serve_metrics};
 use crate::route::{Certificate, HostName, Release, Routes};
 
 // Help texts are for a terminal: no backticks in them.
@@ -45,6 +48,12 @@ struct Line {
     /// Proxies before this one, as 10.0.0.0/8,2001:db8::1, whose X-Forwarded headers are believed
     #[arg(long, value_name = "IPS", value_delimiter = ',')]
     trusted_proxies: Vec<AddressRange>,
+    /// Where a line of each request goes: a file, or - for stdout; default: nowhere
+    #[arg(long, value_name = "FILE|-")]
+    access_log: Option<PathBuf>,
+    /// Where figures are told to Prometheus, at /metrics of a private address
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<String>,
     /// How long peers may owe bytes: tests cannot wait for the real limits
     #[arg(long, value_name = "TIME", hide = true)]
     patience: Option<Span>,
@@ -80,36 +89,53 @@ pub fn main(words: &[String]) -> u8 {
 }
 
 fn run(line: &Line) -> Result<()> {
-    let proxy = proxy_of(line)?;
+    let (routes, mut proxy) = proxy_of(line)?;
     let listen = Listen::parse("http", Some(&line.http), 80)?;
     let https = line.https.as_deref().map(|text| Listen::parse("https", Some(text), 443)).transpose()?;
+    let metrics = line.metrics.as_deref().map(|text| parse_private("metrics", text)).transpose()?;
+    let access_log = line.access_log.as_deref().map(access_file::open).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|err| Error::setup("the runtime could not start").because(err))?;
-    runtime.block_on(serve(proxy, &listen, https.as_ref()))
+    runtime.block_on(async {
+        let (tasks, served) = (TaskTracker::new(), CancellationToken::new());
+        if let Some(file) = access_log {
+            tasks.spawn(access_file::write(routes.access().read(), file, served.clone()));
+        }
+        let mut inherited = Inherited::from_env();
+        let metrics = metrics.map(|listen| inherited.take_or_bind("metrics", &listen)).transpose()?;
+        let http = inherited.take_or_bind("http", &listen)?;
+        say(&format!("http {}", address_of(&http)?));
+        if let Some(listen) = https {
+            let listener = inherited.take_or_bind("https", &listen)?;
+            say(&format!("https {}", address_of(&listener)?));
+            proxy = proxy.with_https(listener)?;
+        }
+        if let Some(listener) = metrics {
+            say(&format!("metrics {}", address_of(&listener)?));
+            tasks.spawn(serve_metrics(routes, listener, served.clone()));
+        }
+        let ended = serve(proxy, http).await;
+        served.cancel();
+        tasks.close();
+        tasks.wait().await;
+        ended
+    })
 }
 
-fn proxy_of(line: &Line) -> Result<Proxy> {
+fn proxy_of(line: &Line) -> Result<(Routes, Proxy)> {
     let first_byte = line.patience.map_or(Edge::default().first_byte, |Span(patience)| Some(patience));
     let routes = routes_of(&read(&line.routes)?, &Edge { first_byte, ..Edge::default() })?;
     routes.certificates().publish(certificates(line)?);
     let mut proxy =
-        Proxy::new(routes).with_connections_per_address(line.per_address).with_trusted(TrustedProxies::new(&line.trusted_proxies));
+        Proxy::new(routes.clone()).with_connections_per_address(line.per_address).with_trusted(TrustedProxies::new(&line.trusted_proxies));
     if let Some(Span(patience)) = line.patience {
         proxy = proxy.with_patience(patience);
     }
-    Ok(proxy)
+    Ok((routes, proxy))
 }
 
-async fn serve(mut proxy: Proxy, listen: &Listen, https: Option<&Listen>) -> Result<()> {
+async fn serve(proxy: Proxy, listener: TcpListener) -> Result<()> {
     let mut signals = stop::Signals::listen()?;
-    let mut inherited = Inherited::from_env();
-    let listener = inherited.take_or_bind("http", listen)?;
-    say(&format!("http {}", address_of(&listener)?));
-    if let Some(listen) = https {
-        let listener = inherited.take_or_bind("https", listen)?;
-        say(&format!("https {}", address_of(&listener)?));
-        proxy = proxy.with_https(listener)?;
-    }
     let shutdown = CancellationToken::new();
     let mut serving = std::pin::pin!(proxy.serve(listener, shutdown.clone()));
     tokio::select! {

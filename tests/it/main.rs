@@ -52,6 +52,7 @@ mod races;
 mod refusals;
 mod releases;
 mod restarts;
+mod router;
 mod run;
 mod scopes;
 mod secrets;
