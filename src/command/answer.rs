@@ -34,6 +34,7 @@ pub enum Answer {
     WhoAmI(WhoAmI),
     Status(Box<ServerStatus>),
     Pruned(Vec<PruneRow>),
+    Top(Vec<TopRow>),
     Version(VersionInfo),
     Done(Done),
 }
@@ -293,6 +294,26 @@ pub struct PruneRow {
     pub removed: Option<usize>,
     /// `None` where it cannot be measured.
     pub freed_bytes: Option<u64>,
+}
+
+/// How an app's requests went within the last `span_ms`, which is a minute, or less after a start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopRow {
+    pub app: AppName,
+    pub span_ms: u64,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Those of them that were answered with 5xx, by the app or in its place.
+    pub errors: u64,
+    /// Half of the answers began within this; `None` without any.
+    pub p50_us: Option<u64>,
+    /// 99 of 100 answers began within this.
+    pub p99_us: Option<u64>,
+    pub received_bytes: u64,
+    pub sent_bytes: u64,
+    /// Requests that are under way now, websockets among them.
+    pub in_flight: u64,
+    pub websockets: u64,
 }
 
 /// A name and what it is worth, for things with open-ended lists.

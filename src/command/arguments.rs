@@ -203,6 +203,8 @@ fn unknown_field(word: &clap::Command, field: &str) -> Error {
 #[cfg(test)]
 pub(super) const LINES: &[&str] = &[
     "apps",
+    "top",
+    "top blog",
     "apps:create",
     "apps:create blog",
     "apps:info blog",

@@ -21,13 +21,15 @@ mod render;
 mod scaling;
 mod selection;
 mod table;
+mod top;
 mod vocabulary;
 pub mod wire;
 mod words;
 
 pub use answer::{
     Answer, AppDetails, AppRow, BuildRow, CertificateRow, ConfigRow, DomainRow, Done, Entry, FormationRow, KeyRow, NewToken, Plan,
-    ProcessRow, PruneRow, RegistryRow, ReleaseDetails, ReleaseRow, ServerHello, ServerStatus, StorageRow, TokenRow, VersionInfo, WhoAmI,
+    ProcessRow, PruneRow, RegistryRow, ReleaseDetails, ReleaseRow, ServerHello, ServerStatus, StorageRow, TokenRow, TopRow, VersionInfo,
+    WhoAmI,
 };
 pub use arguments::{ArgumentInfo, ArgumentKind, WordInfo, arguments_of_query, from_arguments, vocabulary};
 pub use assignment::Assignment;

@@ -27,7 +27,7 @@ impl Command {
     #[must_use]
     pub fn needs(&self) -> Need {
         match self {
-            Command::Apps | Command::Whoami | Command::Version => Need::LoggedIn,
+            Command::Apps | Command::Top { app: None } | Command::Whoami | Command::Version => Need::LoggedIn,
             Command::AppsInfo { app }
             | Command::Ps { app }
             | Command::Limits { app }
@@ -35,6 +35,7 @@ impl Command {
             | Command::Certs { app }
             | Command::Storage { app }
             | Command::Logs { app, .. }
+            | Command::Top { app: Some(app) }
             | Command::Builds { app, .. }
             | Command::Explain { app }
             | Command::Releases { app, .. }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::answer::{
-    Answer, AppDetails, CertificateRow, DomainRow, Done, NewToken, ProcessRow, RegistryRow, ServerStatus, StorageRow, WhoAmI,
+    Answer, AppDetails, CertificateRow, DomainRow, Done, NewToken, ProcessRow, PruneRow, RegistryRow, ServerStatus, StorageRow, WhoAmI,
 };
 use super::call::Event;
 use super::history;
@@ -11,6 +11,7 @@ use super::look::Look;
 use super::paint::Paint;
 use super::plan::plan;
 use super::table::{pairs, table};
+use super::top::top;
 use crate::error::Error;
 use crate::model::size::{in_words, megabytes};
 use crate::model::{AppName, Stamp, plain};
@@ -82,6 +83,7 @@ fn json_of(answer: &Answer) -> String {
         Answer::WhoAmI(who) => line_of_json(who),
         Answer::Status(status) => line_of_json(status),
         Answer::Pruned(rows) => line_of_json(rows),
+        Answer::Top(rows) => line_of_json(rows),
         Answer::Version(version) => line_of_json(version),
         Answer::Done(done) => line_of_json(done),
     }
@@ -163,11 +165,8 @@ fn text_of(answer: &Answer, look: &Look) -> String {
         Answer::Storage(rows) => storage(rows, look),
         Answer::WhoAmI(who) => who_am_i(who),
         Answer::Status(status) => server_status(status, look),
-        Answer::Pruned(rows) => table(
-            look,
-            &["WHAT", "REMOVED", "FREED"],
-            rows.iter().map(|row| vec![row.what.clone(), or_dash(row.removed), row.freed_bytes.map_or_else(|| "-".into(), in_words)]),
-        ),
+        Answer::Top(rows) => top(rows, look),
+        Answer::Pruned(rows) => pruned(rows, look),
         Answer::Version(version) => format!("mini {}\n", version.version),
         Answer::Done(done) => outcome(done),
     }
@@ -182,6 +181,14 @@ fn processes(rows: &[ProcessRow], look: &Look) -> String {
         vec![row.process.clone(), release, row.state.clone(), ago(row.since), restarts, container, row.address.clone()]
     };
     table(look, &["PROCESS", "RELEASE", "STATE", "SINCE", "RESTARTS", "CONTAINER", "ADDRESS"], rows.iter().map(row))
+}
+
+fn pruned(rows: &[PruneRow], look: &Look) -> String {
+    table(
+        look,
+        &["WHAT", "REMOVED", "FREED"],
+        rows.iter().map(|row| vec![row.what.clone(), or_dash(row.removed), row.freed_bytes.map_or_else(|| "-".into(), in_words)]),
+    )
 }
 
 fn registries(rows: &[RegistryRow], look: &Look) -> String {

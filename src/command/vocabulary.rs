@@ -198,6 +198,12 @@ pub enum Command {
         #[arg(long, value_name = "WHEN")]
         since: Option<Since>,
     },
+    /// Show how the requests of the last minute went: all apps you can see, or one
+    #[command(name = "top", after_help = "P50 and P99: half of the answers began within this, and 99 of 100.")]
+    Top {
+        /// Name of the app; left out, all of them
+        app: Option<AppName>,
+    },
     /// Run a program once, with the image and config of what is live
     #[command(name = "run")]
     Run {

@@ -36,6 +36,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("ssh-keys", "keys"),
     ("ssh-keys:add", "keys:add"),
     ("ssh-keys:remove", "keys:remove"),
+    ("stats", "top"),
     ("scale", "ps:scale"),
     ("restart", "ps:restart"),
     ("resource:limit", "limits:set"),

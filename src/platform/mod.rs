@@ -26,6 +26,7 @@ mod run;
 mod status;
 mod storage;
 mod tokens;
+mod top;
 mod visits;
 
 use std::sync::Arc;
@@ -136,6 +137,7 @@ impl Platform {
                 let selection = Selection { process, source, since: since.map(Since::moment) };
                 self.logs(&permit, follow, lines as usize, selection, cancelled).await
             }
+            Command::Top { app } => Ok(self.top(&permit, app.as_ref())),
             Command::Run { detach: true, program, env, .. } => self.run_detached(&permit, program, env).await,
             Command::Run { program, env, .. } => {
                 self.run_program(&permit, program, env, Console { input, terminal, resizes }, cancelled).await

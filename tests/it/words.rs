@@ -35,6 +35,8 @@ const TABLE: &[(&str, i32)] = &[
     ("certs:auto APP on", 0),
     ("releases APP", 0),
     ("releases APP -n 1", 0),
+    ("top missing", 3),
+    ("stats -a missing", 3),
     ("logs APP -n 1", 0),
     ("logs -n1 --app=APP", 0),
     ("logs APP -s release", 0),
