@@ -104,7 +104,7 @@ impl Deployer {
         };
         let patience = plan.app.health_seconds.map_or(self.rooms().settings.ready_time, |seconds| Duration::from_secs(seconds.into()));
         let host = host_of(&plan.app);
-        let question = Question { host: &host, path: health_path(&plan.app) };
+        let question = question(&plan.app, &host);
         let candidate = Candidate { container, address, bridged: process.address, port, question, patience, cancelled };
         self.wait_ready(&candidate, &plan.release).await
     }
@@ -183,9 +183,7 @@ impl Deployer {
     async fn speaking(&self, plan: &Blueprint, process: &Process, listening: &[SocketAddr]) -> Vec<(u16, u16)> {
         let ports = other_ports(listening, plan.port().unwrap_or_default());
         match process.address {
-            Some(own) if !self.publishes().await.unwrap_or(false) => {
-                Question { host: &host_of(&plan.app), path: health_path(&plan.app) }.ask(own, &ports).await
-            }
+            Some(own) if !self.publishes().await.unwrap_or(false) => question(&plan.app, &host_of(&plan.app)).ask(own, &ports).await,
             _ => ports.into_iter().map(|port| (port, 0)).collect(),
         }
     }
@@ -200,6 +198,10 @@ fn is_recent(at: Stamp) -> bool {
     u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) < STILL_PRINTING)
 }
 
+fn question<'a>(app: &'a App, host: &'a str) -> Question<'a> {
+    Question { protocol: app.edge.protocol, host, path: health_path(app) }
+}
+
 pub(super) fn health_path(app: &App) -> &str {
     app.health_path.as_deref().unwrap_or("/")
 }
@@ -209,9 +211,8 @@ async fn probe_until_ready(candidate: &Candidate<'_>, confirm: Duration, last: &
     let begun = Instant::now();
     let mut pause = FASTEST_PROBE;
     let mut first: Option<Duration> = None;
-    let (port, Question { host, path }) = (candidate.port, candidate.question);
     loop {
-        let status = match crate::engine::probe(candidate.address, host, path).await {
+        let status = match candidate.question.put(candidate.address).await {
             Probe::Answered(status) => Some(status),
             _ => None,
         };
@@ -219,8 +220,8 @@ async fn probe_until_ready(candidate: &Candidate<'_>, confirm: Duration, last: &
             last.store(status, Ordering::Relaxed);
         }
         match (status.filter(|status| *status < 500), first) {
-            (Some(status), Some(after)) => return Ready { port, status, after },
-            (Some(status), None) if confirm.is_zero() => return Ready { port, status, after: begun.elapsed() },
+            (Some(status), Some(after)) => return Ready { port: candidate.port, status, after },
+            (Some(status), None) if confirm.is_zero() => return Ready { port: candidate.port, status, after: begun.elapsed() },
             (Some(_), None) => {
                 first = Some(begun.elapsed());
                 tokio::time::sleep(confirm).await;

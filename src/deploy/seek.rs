@@ -10,7 +10,7 @@ use super::ready::{Candidate, Ready};
 use super::{Deployer, Talk};
 use crate::engine::Probe;
 use crate::error::{Error, Result};
-use crate::model::ImageId;
+use crate::model::{ImageId, Protocol};
 use crate::store::Release;
 
 /// What it listens on is looked at after this, and less and less often while it is the same.
@@ -19,9 +19,10 @@ const SLOWEST_LOOK: Duration = Duration::from_secs(10);
 /// A process that listens on more ports than this is not asked on each.
 const MAX_PORTS: usize = 16;
 
-/// What is asked on other ports than the process's own.
+/// What a process is asked, on its own port and on others.
 #[derive(Clone, Copy)]
 pub(super) struct Question<'a> {
+    pub protocol: Protocol,
     pub host: &'a str,
     pub path: &'a str,
 }
@@ -29,10 +30,15 @@ pub(super) struct Question<'a> {
 // === impl Question ===
 
 impl Question<'_> {
+    /// Asks once at an address.
+    pub async fn put(self, address: SocketAddr) -> Probe {
+        crate::engine::probe(address, self.protocol, self.host, self.path).await
+    }
+
     /// Asks once on each of these ports; returns those that speak HTTP, with the status.
     pub async fn ask(self, address: Ipv4Addr, ports: &[u16]) -> Vec<(u16, u16)> {
         let asked = ports.iter().take(MAX_PORTS).map(|port| async move {
-            match crate::engine::probe((address, *port).into(), self.host, self.path).await {
+            match self.put((address, *port).into()).await {
                 Probe::Answered(status) => Some((*port, status)),
                 _ => None,
             }

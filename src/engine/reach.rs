@@ -94,7 +94,7 @@ mod tests {
     use super::super::{ContainerSpec, Network as AppNetwork, Probe, probe};
     use super::*;
     use crate::error::Kind;
-    use crate::model::InstanceId;
+    use crate::model::{InstanceId, Protocol};
 
     /// Runs a server at offset 5 of a network of its own.
     async fn serve(trial: &Trial, published: bool) -> (ContainerId, AppNetwork) {
@@ -107,7 +107,7 @@ mod tests {
 
     /// Tells whether it answers there before long.
     async fn answers(address: SocketAddr) -> bool {
-        let answered = eventually(async || (probe(address, "trial", "/").await == Probe::Answered(200)).then_some(()));
+        let answered = eventually(async || (probe(address, Protocol::Http1, "trial", "/").await == Probe::Answered(200)).then_some(()));
         tokio::time::timeout(Duration::from_secs(10), answered).await.is_ok()
     }
 

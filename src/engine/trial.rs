@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{BuildLine, BuildRequest, BuiltImage, ContainerSpec, Engine, EngineEvent, Network, Probe, label, probe};
 use crate::error::{Kind, Result};
-use crate::model::{AppId, ContainerId, ImageId, InstanceId, Secret, Version};
+use crate::model::{AppId, ContainerId, ImageId, InstanceId, Protocol, Secret, Version};
 
 /// An app that answers HTTP on `$PORT` and ends at once on SIGTERM.
 pub(super) const SERVER: &str = "FROM python:3.12-slim
@@ -221,7 +221,7 @@ async fn a_release_runs_answers_is_told_and_goes_in_peace() {
     let first_event = async { events.next().await.unwrap().unwrap() };
     let ((container, network), started) = tokio::join!(trial.run(&app, &built.id, None), first_event);
     let address = network.address(5).unwrap();
-    eventually(async || (probe((address, 8000).into(), "trial", "/").await == Probe::Answered(200)).then_some(())).await;
+    eventually(async || (probe((address, 8000).into(), Protocol::Http1, "trial", "/").await == Probe::Answered(200)).then_some(())).await;
 
     assert_eq!(started, EngineEvent::Started { container: container.clone() });
     let state = trial.engine.inspect(&container).await.unwrap().unwrap();
@@ -395,6 +395,6 @@ async fn every_long_call_can_be_given_to_a_task() {
         engine.prune_build_cache(1 << 40).await?;
         engine.stop(&container, Duration::ZERO).await
     });
-    movable((trial.engine.events(None), probe(([127, 0, 0, 1], 1).into(), "a", "/")));
+    movable((trial.engine.events(None), probe(([127, 0, 0, 1], 1).into(), Protocol::Http1, "a", "/")));
     trial.end().await;
 }

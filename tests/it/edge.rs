@@ -142,3 +142,40 @@ fn one_name_of_a_domain_is_sent_to_the_other() {
     assert_eq!(mini.get_host("example.org", "/").status, 200);
     mini.finish();
 }
+
+/// Speaks as much of HTTP/2 as it takes to say `well`, and not a word of HTTP/1.
+const H2C: &str = "import os, socketserver
+
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self):
+        if self.rfile.read(24) != b'PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n':
+            return
+        self.send(4, 0, 0)
+        while len(head := self.rfile.read(9)) == 9:
+            length, kind, flags, stream = int.from_bytes(head[:3], 'big'), head[3], head[4], head[5:]
+            self.rfile.read(length)
+            if kind == 4 and not flags & 1:
+                self.send(4, 1, 0)
+            if kind == 1:
+                self.send(1, 4, stream, b'\\x88')
+                self.send(0, 1, stream, b'well')
+
+    def send(self, kind, flags, stream, payload=b''):
+        self.wfile.write(len(payload).to_bytes(3, 'big') + bytes([kind, flags]) + (stream or bytes(4)) + payload)
+
+socketserver.ThreadingTCPServer(('', int(os.environ['PORT'])), Handler).serve_forever()
+";
+
+#[test]
+fn an_app_that_speaks_nothing_but_http2_goes_live_when_it_is_asked_in_that() {
+    let mini = Mini::start();
+    let repo = Repo::of(&[("Dockerfile", "FROM python:3-slim\nCOPY app.py /\nCMD [\"python3\", \"/app.py\"]\n"), ("app.py", H2C)]);
+    mini.anna.ssh(mini.ssh, "apps:create blog").ok();
+    set(&mini, "protocol=h2c");
+
+    let said = mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
+
+    assert!(said.stderr.contains("GET / answered 200"), "{said:?}");
+    assert_eq!(mini.get("blog", "/").body, "well");
+    mini.finish();
+}

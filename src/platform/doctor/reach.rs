@@ -12,6 +12,7 @@ use super::{bad, doubtful, good, wrong};
 use crate::command::Check;
 use crate::config::ReachBy;
 use crate::engine::{Probe, Reach, probe};
+use crate::model::Protocol;
 
 /// A name server that does not answer, or a port, is given up after this.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -34,7 +35,7 @@ impl Platform {
 
     pub(super) async fn check_http(&self) -> Check {
         let address = self.facts.http;
-        match probe(from_here(address), "mini.localhost", "/").await {
+        match probe(from_here(address), Protocol::Http1, "mini.localhost", "/").await {
             Probe::Answered(_) => good("http", format!("answers at {address}")),
             _ => bad("http", format!("does not answer at {address}"), "look at the server's own log, and start it again"),
         }
