@@ -47,7 +47,7 @@ pub(super) async fn serve(shared: Rc<Shared>, listeners: Listeners, dealt: Dealt
     cohort.call(Call::Finish);
     let late = Cohort::new(Call::Finish);
     door.open_until(cohort.end(grace), &late).await;
-    door.close(&late);
+    door.close(&late).await;
     late.end(grace).await;
 }
 
@@ -78,9 +78,10 @@ impl Door {
     }
 
     /// Takes in what other cores have dealt until now; what they deal from now on stays theirs.
-    fn close(mut self, cohort: &Rc<Cohort>) {
+    async fn close(mut self, cohort: &Rc<Cohort>) {
         self.dealt.close();
-        while let Ok(arrival) = self.dealt.try_recv() {
+        // One may be on its way: `recv` waits for it.
+        while let Some(arrival) = self.dealt.recv().await {
             self.take(cohort, arrival);
         }
     }
