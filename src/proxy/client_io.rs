@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
 
 use super::Limits;
+use super::alarm::Alarm;
 use super::client::Client;
 
 /// What a client with prior knowledge begins HTTP/2 with (RFC 9113 §3.4).
@@ -48,7 +49,7 @@ pub(super) struct ClientIo {
     keep_alive: Duration,
     progress: Duration,
     owed: Owed,
-    timer: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
@@ -77,7 +78,7 @@ impl ClientIo {
             keep_alive: limits.keep_alive,
             progress: limits.progress,
             owed: Owed::Request(Instant::now() + limits.head),
-            timer: None,
+            alarm: Alarm::default(),
             stalled: None,
         }
     }
@@ -152,24 +153,12 @@ impl ClientIo {
             self.owed = Owed::Request(Instant::now() + self.keep_alive);
         }
         let (Owed::Request(deadline) | Owed::Head(deadline)) = self.owed else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
+        ready!(self.alarm.poll(cx, deadline));
+        if let Owed::Request(_) = self.owed {
+            return Poll::Ready(Ok(()));
         }
-        // Mostly it was set for an earlier request, and fires once for nothing.
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() < deadline {
-                timer.as_mut().reset(deadline);
-                continue;
-            }
-            self.timer = None;
-            if let Owed::Request(_) = self.owed {
-                return Poll::Ready(Ok(()));
-            }
-            self.opening = Opening::Refused(408);
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        Poll::Pending
+        self.opening = Opening::Refused(408);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Sends what is to stand before the next byte of hyper's.

@@ -5,6 +5,7 @@
 mod accept;
 mod access;
 mod admission;
+mod alarm;
 mod answer;
 mod api;
 mod attempt;

@@ -1,6 +1,7 @@
 //! One HTTP/1.1 connection to an app, or to the API. It has no task: whoever waits for its answer moves it, and dropping it hangs up.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -14,8 +15,9 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout};
 
+use super::alarm::Alarm;
 use super::keepalive::watch_peer;
 use super::multiplex::Stream;
 use super::upload::{UploadBody, UploadWatch};
@@ -26,6 +28,7 @@ pub(super) struct Link {
     sender: SendRequest<UploadBody>,
     wire: Connection<TokioIo<UpstreamIo>, UploadBody>,
     is_finished: bool,
+    alarm: Alarm,
 }
 
 /// What brings an answer.
@@ -90,7 +93,7 @@ impl Link {
     async fn over(wire: Wire) -> Result<Box<Link>, Failure> {
         let io = TokioIo::new(UpstreamIo::new(wire));
         let (sender, wire) = Builder::new().handshake(io).await.map_err(|err| Failure::Cut(err, None))?;
-        Ok(Box::new(Link { sender, wire, is_finished: false }))
+        Ok(Box::new(Link { sender, wire, is_finished: false, alarm: Alarm::default() }))
     }
 
     /// Sends a request and waits for the head of its answer, at most `patience` after the app took the last byte of the upload.
@@ -102,14 +105,14 @@ impl Link {
     ) -> Result<Response<Incoming>, Failure> {
         let mut answer = pin!(self.sender.try_send_request(request));
         let (wire, is_finished) = (&mut self.wire, &mut self.is_finished);
-        let arrival = std::future::poll_fn(|cx| {
+        let arrival = poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(answer);
             }
             drive(wire, is_finished, cx);
             answer.as_mut().poll(cx)
         });
-        await_head(arrival, upload, patience).await
+        await_head(arrival, upload, patience, &mut self.alarm).await
     }
 
     /// Lets the connection read and write what it can.
@@ -147,7 +150,7 @@ impl Stream {
         upload: Option<&UploadWatch>,
         patience: Option<Duration>,
     ) -> Result<Response<Incoming>, Failure> {
-        await_head(self.connection.sender().try_send_request(request), upload, patience).await
+        await_head(self.connection.sender().try_send_request(request), upload, patience, &mut Alarm::default()).await
     }
 }
 
@@ -158,20 +161,22 @@ async fn await_head(
     arrival: impl Future<Output = Arrival>,
     upload: Option<&UploadWatch>,
     patience: Option<Duration>,
+    alarm: &mut Alarm,
 ) -> Result<Response<Incoming>, Failure> {
     let Some(patience) = patience else { return arrival.await.map_err(cut) };
     let mut arrival = pin!(arrival);
-    let mut wait = patience;
+    let mut deadline = Instant::now() + patience;
     loop {
         tokio::select! {
             biased;
             answer = arrival.as_mut() => return answer.map_err(cut),
-            () = sleep(wait) => {}
+            () = poll_fn(|cx| alarm.poll(cx, deadline)) => {}
         }
-        wait = patience.saturating_sub(upload.map_or(patience, UploadWatch::idle));
-        if wait.is_zero() {
+        let left = patience.saturating_sub(upload.map_or(patience, UploadWatch::idle));
+        if left.is_zero() {
             return Err(Failure::Late);
         }
+        deadline = Instant::now() + left;
     }
 }
 
