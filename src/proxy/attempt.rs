@@ -1,13 +1,16 @@
 //! One request on its way to a release: from upstream to upstream as long as none took it, and sent twice only if it may be.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 
+use super::client::Client;
 use super::cores::Shared;
 use super::exchange::outgoing;
+use super::interim;
 use super::multiplex::Multiplexed;
 use super::upload::{UploadBody, UploadWatch};
 use super::upstream::{Carrier, Failure, Link};
@@ -22,6 +25,8 @@ pub(super) struct Errand<'a> {
     /// The first may have arrived: the app may have died of it, and does not get it again when it is back.
     may_have_arrived: bool,
     upload: Option<&'a UploadWatch>,
+    /// Who hears informational answers.
+    hears: Option<&'a Arc<Client>>,
     protocol: Protocol,
     patience: Option<Duration>,
 }
@@ -39,11 +44,19 @@ pub(super) enum Attempt {
 // === impl Errand ===
 
 impl<'a> Errand<'a> {
-    pub(super) fn new(head: Parts, body: UploadBody, upload: Option<&'a UploadWatch>, is_repeatable: bool, edge: &Edge) -> Self {
-        let protocol = edge.protocol;
-        let spare = is_repeatable.then(|| outgoing(head.clone(), UploadBody::none(), protocol));
-        let request = Some(outgoing(head, body, protocol));
-        Errand { request, spare, may_have_arrived: false, upload, protocol, patience: edge.first_byte }
+    pub(super) fn new(
+        head: Parts,
+        body: UploadBody,
+        upload: Option<&'a UploadWatch>,
+        is_repeatable: bool,
+        client: &'a Arc<Client>,
+        edge: &Edge,
+    ) -> Self {
+        let (protocol, patience) = (edge.protocol, edge.first_byte);
+        let hears = (head.version == Version::HTTP_11).then_some(client);
+        let request = outgoing(head, body, protocol);
+        let spare = is_repeatable.then(|| copy_of(&request));
+        Errand { request: Some(request), spare, may_have_arrived: false, upload, hears, protocol, patience }
     }
 
     /// Asks the upstreams of a release, each at most once, until one takes the request.
@@ -86,7 +99,10 @@ impl<'a> Errand<'a> {
                 Some(carrier) => carrier,
                 None => self.open(shared, seat).await?,
             };
-            let request = self.request.take().expect("it is put back before each round");
+            let mut request = self.request.take().expect("it is put back before each round");
+            if let Some(client) = self.hears {
+                interim::listen(&mut request, client);
+            }
             let arrived = match &mut carrier {
                 Carrier::Link(link) => link.send(request, self.upload, self.patience).await,
                 Carrier::Stream(stream) => stream.send(request, self.upload, self.patience).await,
@@ -128,4 +144,14 @@ impl<'a> Errand<'a> {
         seat.accepted();
         Ok(carrier)
     }
+}
+
+/// Returns a request without a body once more.
+fn copy_of(request: &Request<UploadBody>) -> Request<UploadBody> {
+    let mut copy = Request::new(UploadBody::none());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    copy
 }

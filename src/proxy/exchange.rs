@@ -24,7 +24,7 @@ use super::pages::{self, Reader};
 use super::rules::{self, Plan, Verdict};
 use super::upload::{UploadBody, UploadWatch};
 use super::upstream::{Carrier, Failure};
-use super::{api, interim, tunnel};
+use super::{api, tunnel};
 use crate::model::AppName;
 use crate::route::{Edge, Found, HostName, Lease, Protocol, Seat, Target};
 
@@ -78,7 +78,7 @@ async fn judge_and_forward(
     let stop = edge::judge(&edge, &visit, &shared.routes);
     let mut answer = match (stop, found.target) {
         (Some(stop), _) => edge::answer(reader, &stop),
-        (None, Target::Api) => api::answer(shared, head, body, &plan, client).await,
+        (None, Target::Api) => Box::pin(api::answer(shared, head, body, &plan, client)).await,
         (None, Target::None) => pages::unknown_host(reader, &plan.host),
         (None, target) => {
             let request = Request::from_parts(head, body);
@@ -132,12 +132,11 @@ async fn forward(
     } else {
         trailers.ask(&mut head.headers, edge.protocol);
     }
-    interim::listen(&mut head, client);
     let (body, upload) = upload(shared, body, client, edge.max_body_bytes);
     if let Some(record) = record {
         record.uploads(upload.as_ref());
     }
-    let mut errand = Errand::new(head, body, upload.as_deref(), plan.is_repeatable, edge);
+    let mut errand = Errand::new(head, body, upload.as_deref(), plan.is_repeatable, client, edge);
     let (mut hold, mut refusal) = (Hold::default(), None);
     loop {
         let lack = match target {
@@ -200,7 +199,6 @@ pub(super) fn outgoing(head: Parts, body: UploadBody, protocol: Protocol) -> Req
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
     *request.headers_mut() = head.headers;
-    *request.extensions_mut() = head.extensions;
     match protocol {
         Protocol::Http1 => *request.uri_mut() = Uri::from(path),
         Protocol::H2c => {

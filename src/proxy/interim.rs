@@ -4,8 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use hyper::ext::on_informational;
-use hyper::http::request::Parts;
-use hyper::{HeaderMap, Request, StatusCode, Version};
+use hyper::{HeaderMap, Request, StatusCode};
 
 use super::client::Client;
 use super::headers::{self, Trailers};
@@ -13,19 +12,14 @@ use super::headers::{self, Trailers};
 /// More of them than this are not passed on: an app could go on for ever.
 const MAX_INTERIM_BYTES: usize = 16 << 10;
 
-/// Passes informational answers to this request on to its client. hyper cannot send them on HTTP/2.
-pub(super) fn listen(head: &mut Parts, client: &Arc<Client>) {
-    if head.version != Version::HTTP_11 {
-        return;
-    }
+/// Passes informational answers to this request on to its client, who speaks HTTP/1.1: hyper cannot send them on HTTP/2.
+pub(super) fn listen<B>(request: &mut Request<B>, client: &Arc<Client>) {
     let client = Arc::clone(client);
-    let mut carrier = Request::new(());
-    on_informational(&mut carrier, move |answer| {
+    on_informational(request, move |answer| {
         if let Some(text) = in_writing(answer.status(), answer.headers()) {
             client.inform(text.as_bytes(), MAX_INTERIM_BYTES);
         }
     });
-    head.extensions.extend(std::mem::take(carrier.extensions_mut()));
 }
 
 /// Writes one down; `None` where it ends here: 100 is ours to say, and 101 changes the protocol.
