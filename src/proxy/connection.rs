@@ -28,11 +28,14 @@ pub(super) const LAST_CALL: Duration = Duration::from_millis(250);
 const LINGER: Duration = Duration::from_secs(10);
 const LINGER_SILENCE: Duration = Duration::from_secs(2);
 
+/// What one read of an upload may bring. With 64 KiB, which a head may have, uploads take four times as many system calls.
+const MAX_READ_BYTES: usize = 256 << 10;
+
 /// How HTTP/1.1 is spoken to clients. Times are kept by [`ClientIo`].
 pub(super) fn http1() -> http1::Builder {
     let mut builder = http1::Builder::new();
     // hyper's own limit of 100 headers is `limits::MAX_HEADERS`; saying so would move its parser's table to the heap.
-    builder.max_buf_size(MAX_HEAD_BYTES).max_header_size(MAX_HEAD_BYTES).half_close(false).header_read_timeout(None);
+    builder.max_buf_size(MAX_READ_BYTES).max_header_size(MAX_HEAD_BYTES).half_close(false).header_read_timeout(None);
     builder
 }
 
