@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -30,6 +30,8 @@ pub(super) struct UploadBody {
 #[derive(Default)]
 pub(super) struct UploadWatch {
     trouble: AtomicU8,
+    /// All that came was taken, and there is more to come.
+    is_owed: AtomicBool,
     /// Milliseconds on [`CLOCK`] at which a frame was last taken.
     moved: AtomicU64,
     bytes: AtomicU64,
@@ -87,7 +89,9 @@ impl Body for UploadBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let this = &mut *self;
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-        let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) else {
+        let frame = Pin::new(inner).poll_frame(cx);
+        this.watch.iter().for_each(|(watch, _)| watch.is_owed.store(frame.is_pending(), Ordering::Release));
+        let Poll::Ready(frame) = frame else {
             let patience = this.patience;
             ready!(this.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience))).as_mut().poll(cx));
             let fault = io::Error::new(io::ErrorKind::TimedOut, "the client owes its body");
@@ -130,6 +134,9 @@ impl Body for UploadBody {
 impl UploadWatch {
     /// Returns how long the app has neither taken a byte of the upload nor been without one to take.
     pub(super) fn idle(&self) -> Duration {
+        if self.is_owed.load(Ordering::Acquire) {
+            return Duration::ZERO;
+        }
         CLOCK.elapsed().saturating_sub(Duration::from_millis(self.moved.load(Ordering::Acquire)))
     }
 
