@@ -43,7 +43,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "DIR", env = "MINI_DATA", hide_env = true)]
     #[serde(skip)]
     pub data: Option<PathBuf>,
-    /// Settings file; default: mini.toml in the data dir, if it is there
+    /// Settings file; default: mini.toml in the data dir
     #[arg(long, value_name = "FILE", env = "MINI_SETTINGS", hide_env = true)]
     #[serde(skip)]
     pub settings: Option<PathBuf>,
@@ -56,7 +56,7 @@ pub struct ServerArgs {
     /// Where apps are served over TLS, or off; default: :443 when HTTP is at port 80, else off
     #[arg(long, value_name = "ADDR", env = "MINI_HTTPS", hide_env = true)]
     pub https: Option<String>,
-    /// Where figures are told to Prometheus, at /metrics of a private address, as 127.0.0.1:9090; default: nowhere
+    /// Where Prometheus asks for /metrics; default: nowhere
     #[arg(long, value_name = "ADDR", env = "MINI_METRICS", hide_env = true)]
     pub metrics: Option<String>,
     /// Your domain: URLs are printed as APP.DOMAIN; default: localhost
@@ -65,7 +65,7 @@ pub struct ServerArgs {
     /// This machine, as the world sees it: without a domain, URLs are printed as APP.IP.nip.io
     #[arg(long, value_name = "IP", env = "MINI_PUBLIC_IP", hide_env = true)]
     pub public_ip: Option<Ipv4Addr>,
-    /// File of authorized_keys lines, let in as admins at start
+    /// File of authorized_keys lines, let in as admins
     #[arg(long, value_name = "FILE", env = "MINI_ADMIN_KEYS_FILE", hide_env = true)]
     pub admin_keys: Option<PathBuf>,
     /// Whether the first push to a free name creates the app: true or false; default: true

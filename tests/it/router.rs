@@ -63,7 +63,7 @@ fn each_request_is_a_line_within_a_second_with_its_id_and_why_the_app_did_not_an
 
     mini.get("blog", "/missing");
     assert!(line_of(&mini, "/missing").contains(" status=404 "));
-    let refused = mini.get_host("blog.localhost\r\nTransfer-Encoding: gzip", "/refused");
+    let refused = mini.get_host("blog.localhost", "ftp://blog.localhost/refused");
     let line = line_of(&mini, "/refused");
     assert!(line.contains(&format!(" status={} ", refused.status)) && line.contains(" error=\""), "{line}");
 
