@@ -41,6 +41,19 @@ impl HostName {
     pub fn port(&self) -> Option<u16> {
         self.port
     }
+
+    /// Whether `text` is a name as this one writes itself: what is told on needs no new text then.
+    #[must_use]
+    pub fn is_written(&self, text: &[u8]) -> bool {
+        let Some(rest) = self.name().and_then(|name| text.strip_prefix(name.as_bytes())) else { return false };
+        match (rest.split_first(), self.port) {
+            (None, None) => true,
+            (Some((b':', digits)), Some(_)) => {
+                !digits.starts_with(b"0") && std::str::from_utf8(digits).ok().and_then(parse_port) == self.port
+            }
+            _ => false,
+        }
+    }
 }
 
 impl FromStr for HostName {
@@ -113,6 +126,24 @@ mod tests {
             ("[0:0::1]", "[::1]"),
         ] {
             assert_eq!(text.parse::<HostName>().map(|host| host.to_string()).ok().as_deref(), Some(normal), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_name_in_its_normal_form_is_as_it_was_written() {
+        for (text, is_normal) in [
+            ("blog.localhost", true),
+            ("blog.localhost:8080", true),
+            ("Blog.localhost", false),
+            ("blog.localhost.", false),
+            ("blog.localhost:080", false),
+            ("127.0.0.1", false),
+        ] {
+            assert_eq!(text.parse::<HostName>().unwrap().is_written(text.as_bytes()), is_normal, "{text}");
+        }
+        let host: HostName = "blog.localhost:80".parse().unwrap();
+        for other in ["blog.localhost", "blog.localhost:8", "blog.localhost:+80", "blog.localhost:80 ", "log.localhost:80"] {
+            assert!(!host.is_written(other.as_bytes()), "{other}");
         }
     }
 

@@ -15,7 +15,7 @@ use super::connection::converse;
 use super::cores::Shared;
 use super::deal::{Arrival, Counted, Dealt, Entrance};
 use super::ending::{Call, Cohort};
-use super::headers::Ends;
+use super::ends::Ends;
 use super::keepalive::watch_peer;
 use super::pages;
 
@@ -113,7 +113,7 @@ impl Door {
         };
         let span = tracing::debug_span!("connection", client.addr = %client);
         let tls = self.shared.tls.clone().filter(|_| entrance == Entrance::Https);
-        let client = Arc::new(Client::new(Ends { client, local, is_secure: tls.is_some() }));
+        let client = Arc::new(Client::new(Ends::new(client, local, tls.is_some())));
         let (shared, until_cut, member) = (Rc::clone(&self.shared), cohort.until(Call::Cut), Rc::clone(cohort));
         let connection = async move {
             let _counted = (admitted, counted);

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::headers::Ends;
+use super::ends::Ends;
 
 /// What a connection's socket and its requests tell each other. All of it happens on one thread: hyper just wants its streams `Send`.
 pub(super) struct Client {

@@ -1,7 +1,7 @@
 //! A thread for each core, with a runtime, connections and pools of its own.
 
 use std::cell::Cell;
-use std::io;
+use std::io::{self, Write};
 use std::net::TcpListener as StdListener;
 use std::os::fd::AsFd;
 use std::rc::Rc;
@@ -112,6 +112,9 @@ impl Core {
     }
 }
 
+/// An app's id, a hyphen and a number in hex fit in.
+const MAX_ID_BYTES: usize = 64;
+
 // === impl Shared ===
 
 impl Shared {
@@ -142,6 +145,10 @@ impl Shared {
 
     pub(super) fn request_id(&self) -> HeaderValue {
         let number = self.next_id.replace(self.next_id.get() + 1);
-        HeaderValue::from_str(&format!("{}-{number:x}", self.id_prefix)).expect("hex digits are visible ASCII")
+        let mut id = [0; MAX_ID_BYTES];
+        let mut left = &mut id[..];
+        write!(left, "{}-{number:x}", self.id_prefix).expect("it is long enough");
+        let written = MAX_ID_BYTES - left.len();
+        HeaderValue::from_bytes(&id[..written]).expect("hex digits are visible ASCII")
     }
 }

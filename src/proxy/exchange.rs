@@ -52,7 +52,7 @@ async fn judge_and_forward(
     if version < Version::HTTP_2 {
         client.set_owes_body(has_body);
     }
-    let visitor = shared.trusted.visitor(&head.headers, client.ends);
+    let visitor = shared.trusted.visitor(&head.headers, &client.ends);
     let address = visitor.address;
     let plan = match rules::judge(&head, has_body, visitor) {
         Verdict::Forward(plan) => plan,

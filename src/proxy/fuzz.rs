@@ -3,7 +3,8 @@
 use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Request};
 
-use super::headers::{self, Ends, Trailers};
+use super::ends::Ends;
+use super::headers::{self, Trailers};
 use super::rules::{self, Verdict};
 use super::visitor::TrustedProxies;
 use crate::route::HostName;
@@ -19,7 +20,7 @@ pub fn host(text: &str) -> Option<String> {
 pub fn forwarded(head: Request<()>, has_body: bool) -> Option<Request<()>> {
     let (mut head, ()) = head.into_parts();
     let address = ([192, 0, 2, 1], 80).into();
-    let visitor = TrustedProxies::default().visitor(&head.headers, Ends { client: address, local: address, is_secure: false });
+    let visitor = TrustedProxies::default().visitor(&head.headers, &Ends::new(address, address, false));
     let Verdict::Forward(plan) = rules::judge(&head, has_body, visitor) else { return None };
     headers::to_upstream(&mut head.headers, &plan.host, &plan.visitor, || HeaderValue::from_static("id"));
     let mut request = Request::new(());

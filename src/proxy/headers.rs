@@ -1,7 +1,5 @@
 //! Headers at the border: hop-by-hop ones end here, what a client says about forwarding is replaced by what is true.
 
-use std::net::SocketAddr;
-
 use hyper::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -12,15 +10,6 @@ use hyper::{HeaderMap, Version};
 use super::rules::{list, names_in_connection};
 use super::visitor::Visitor;
 use crate::route::{HostName, Protocol};
-
-/// The two ends of one client connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ends {
-    pub client: SocketAddr,
-    pub local: SocketAddr,
-    /// It is one of TLS.
-    pub is_secure: bool,
-}
 
 const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
@@ -64,7 +53,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HostName, visitor: &Vi
     // hyper says `100 Continue` itself when the first body byte is asked for.
     headers.remove(EXPECT);
     remove_claims(headers);
-    let host = text(&host.to_string());
+    let host = headers.get(HOST).filter(|header| host.is_written(header.as_bytes())).cloned().unwrap_or_else(|| text(&host.to_string()));
     visitor.introduce(headers, &host);
     headers.insert(HOST, host);
     identify(headers, request_id);
@@ -191,6 +180,7 @@ pub(super) fn text(value: &str) -> HeaderValue {
 mod tests {
     use super::*;
     use crate::proxy::TrustedProxies;
+    use crate::proxy::ends::Ends;
 
     fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
@@ -198,8 +188,8 @@ mod tests {
 
     fn sent(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = map(lines);
-        let ends = Ends { client: "[::ffff:9.8.7.6]:1".parse().unwrap(), local: "127.0.0.1:8080".parse().unwrap(), is_secure: false };
-        let visitor = TrustedProxies::default().visitor(&headers, ends);
+        let ends = Ends::new("[::ffff:9.8.7.6]:1".parse().unwrap(), "127.0.0.1:8080".parse().unwrap(), false);
+        let visitor = TrustedProxies::default().visitor(&headers, &ends);
         to_upstream(&mut headers, &"a.localhost:81".parse().unwrap(), &visitor, || HeaderValue::from_static("new"));
         headers
     }

@@ -16,6 +16,7 @@ mod cores;
 mod deal;
 mod edge;
 mod ending;
+mod ends;
 mod exchange;
 #[doc(hidden)]
 pub mod fuzz;

@@ -155,7 +155,7 @@ fn bad(why: &'static str) -> Refusal {
 mod tests {
     use super::*;
     use crate::proxy::TrustedProxies;
-    use crate::proxy::headers::Ends;
+    use crate::proxy::ends::Ends;
     use hyper::Request;
 
     fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> Parts {
@@ -167,8 +167,8 @@ mod tests {
     }
 
     fn visitor() -> Visitor {
-        let ends = Ends { client: "127.0.0.1:1".parse().unwrap(), local: "127.0.0.1:80".parse().unwrap(), is_secure: false };
-        TrustedProxies::default().visitor(&HeaderMap::new(), ends)
+        let ends = Ends::new("127.0.0.1:1".parse().unwrap(), "127.0.0.1:80".parse().unwrap(), false);
+        TrustedProxies::default().visitor(&HeaderMap::new(), &ends)
     }
 
     fn verdict(method: &str, target: &str, headers: &[(&str, &str)]) -> Verdict {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
-use super::headers::{Ends, text};
+use super::ends::Ends;
+use super::headers::text;
 use super::rules::list;
 use crate::model::AddressRange;
 use crate::route::HostName;
@@ -26,6 +27,7 @@ pub struct TrustedProxies(Arc<[AddressRange]>);
 pub(super) struct Visitor {
     /// The last address on the request's way that is no trusted proxy's.
     pub address: IpAddr,
+    address_text: HeaderValue,
     /// It came over TLS, here or at a trusted proxy.
     pub is_secure: bool,
     /// The addresses on the request's way, from the farthest that can be read to our peer's.
@@ -45,22 +47,22 @@ impl TrustedProxies {
 
     /// Reads who asks. To be called before anything is taken from the headers: a proxy that lets `Connection: X-Forwarded-For` of
     /// its client through would else hide that client.
-    pub(super) fn visitor(&self, headers: &HeaderMap, ends: Ends) -> Visitor {
-        let peer = ends.client.ip().to_canonical();
-        if self.trusts(peer) { self.named(headers, peer, ends) } else { Visitor::itself(peer, ends) }
+    pub(super) fn visitor(&self, headers: &HeaderMap, ends: &Ends) -> Visitor {
+        if self.trusts(ends.client) { self.named(headers, ends) } else { Visitor::itself(ends) }
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|range| range.contains(address))
     }
 
-    fn named(&self, headers: &HeaderMap, peer: IpAddr, ends: Ends) -> Visitor {
-        let way = way(headers, peer);
-        let address = way.iter().rev().find(|address| !self.trusts(**address)).or(way.first()).copied();
+    fn named(&self, headers: &HeaderMap, ends: &Ends) -> Visitor {
+        let way = way(headers, ends.client);
+        let address = way.iter().rev().find(|address| !self.trusts(**address)).or(way.first()).copied().unwrap_or(ends.client);
         let scheme = only(headers, &X_FORWARDED_PROTO).and_then(is_https);
-        let own_port = scheme.map_or(ends.local.port(), |is_https| if is_https { 443 } else { 80 });
+        let own_port = scheme.map_or(ends.port, |is_https| if is_https { 443 } else { 80 });
         Visitor {
-            address: address.unwrap_or(peer),
+            address,
+            address_text: text(&address.to_string()),
             is_secure: scheme.unwrap_or(ends.is_secure),
             forwarded_for: text(&way.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")),
             host: only(headers, &X_FORWARDED_HOST).and_then(|host| host.parse().ok()),
@@ -104,14 +106,21 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 impl Visitor {
     /// The client is the visitor, whatever it says.
-    fn itself(peer: IpAddr, ends: Ends) -> Visitor {
-        Visitor { address: peer, is_secure: ends.is_secure, forwarded_for: text(&peer.to_string()), host: None, port: ends.local.port() }
+    fn itself(ends: &Ends) -> Visitor {
+        Visitor {
+            address: ends.client,
+            address_text: ends.client_text(),
+            is_secure: ends.is_secure,
+            forwarded_for: ends.client_text(),
+            host: None,
+            port: ends.port,
+        }
     }
 
     /// Tells an app; `host` is the one that it is asked at.
     pub(super) fn introduce(&self, headers: &mut HeaderMap, host: &HeaderValue) {
         headers.insert(X_FORWARDED_FOR, self.forwarded_for.clone());
-        headers.insert(X_REAL_IP, text(&self.address.to_string()));
+        headers.insert(X_REAL_IP, self.address_text.clone());
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if self.is_secure { "https" } else { "http" }));
         headers.insert(X_FORWARDED_PORT, self.port.into());
         headers.insert(X_FORWARDED_HOST, self.host.as_ref().map_or_else(|| host.clone(), |host| text(&host.to_string())));
@@ -127,8 +136,8 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        let ends = Ends { client: peer.parse().unwrap(), local: "127.0.0.1:8080".parse().unwrap(), is_secure: true };
-        TrustedProxies::new(&["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]).visitor(&headers, ends)
+        let ends = Ends::new(peer.parse().unwrap(), "127.0.0.1:8080".parse().unwrap(), true);
+        TrustedProxies::new(&["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]).visitor(&headers, &ends)
     }
 
     #[test]
