@@ -4,6 +4,7 @@ mod access_file;
 mod holder;
 mod listen;
 mod restore;
+mod routes_file;
 mod setup;
 mod standalone;
 mod stop;

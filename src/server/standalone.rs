@@ -1,8 +1,6 @@
 //! `mini proxy`: the proxy alone, before addresses that a file names. For benchmarks, for tests of the proxy itself, and in front of what mini does not run.
 
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -12,14 +10,15 @@ use tokio_util::task::TaskTracker;
 
 use super::access_file;
 use super::listen::{Inherited, address_of};
+use super::routes_file;
 use super::setup::{say, start_logging};
 use super::stop;
 use crate::command::{Look, render_error};
 use crate::config::{Listen, Span, parse_private};
 use crate::error::{Error, Result};
-use crate::model::{AddressRange, AppId, AppName, Edge, Version, limits};
+use crate::model::{AddressRange, Edge, limits};
 use crate::proxy::{Proxy, TrustedProxies, serve_metrics};
-use crate::route::{Certificate, HostName, Release, Routes};
+use crate::route::{Certificate, Routes};
 
 // Help texts are for a terminal: no backticks in them.
 #[allow(clippy::doc_markdown)]
@@ -63,9 +62,6 @@ const AFTER: &str = "A line of the file is a host and an address, as in
   blog.example.com 127.0.0.1:3000
 A host with several lines has several upstreams; # begins a comment. Requests
 are judged, forwarded and answered as apps' are; nothing else of mini runs.";
-
-/// The upstreams of each host, in the order of the file.
-type Table = BTreeMap<String, Vec<SocketAddr>>;
 
 /// Runs `mini proxy` and returns the exit code: 0, 2 for wrong flags, 78 for the address or the file.
 #[must_use]
@@ -124,7 +120,7 @@ fn run(line: &Line) -> Result<()> {
 
 fn proxy_of(line: &Line) -> Result<(Routes, Proxy)> {
     let first_byte = line.patience.map_or(Edge::default().first_byte, |Span(patience)| Some(patience));
-    let routes = routes_of(&read(&line.routes)?, &Edge { first_byte, ..Edge::default() })?;
+    let routes = routes_file::read(&line.routes, &Edge { first_byte, ..Edge::default() })?;
     routes.certificates().publish(certificates(line)?);
     let mut proxy =
         Proxy::new(routes.clone()).with_connections_per_address(line.per_address).with_trusted(TrustedProxies::new(&line.trusted_proxies));
@@ -163,55 +159,4 @@ fn certificates(line: &Line) -> Result<Vec<(String, Certificate)>> {
         named.extend(certificate.names().iter().map(|name| (name.clone(), certificate.clone())));
     }
     Ok(named)
-}
-
-fn read(path: &Path) -> Result<Table> {
-    let text = std::fs::read_to_string(path);
-    let text = text.map_err(|err| Error::setup(format!("--routes {} cannot be read: {err}", path.display())).because(err))?;
-    parse(&text).map_err(|(number, why)| Error::setup(format!("--routes {}, line {number}: {why}", path.display())))
-}
-
-fn parse(text: &str) -> std::result::Result<Table, (usize, &'static str)> {
-    let mut table = Table::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default();
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let (host, address) = match words[..] {
-            [] => continue,
-            [host, address] => (host.parse::<HostName>().ok(), address.parse()),
-            _ => return Err((index + 1, "a route is a host and an address")),
-        };
-        let name = host.as_ref().and_then(HostName::name).ok_or((index + 1, "this is not a name"))?;
-        let address = address.map_err(|_| (index + 1, "this is not an address such as 127.0.0.1:3000"))?;
-        table.entry(name.to_owned()).or_default().push(address);
-    }
-    Ok(table)
-}
-
-fn routes_of(table: &Table, edge: &Edge) -> Result<Routes> {
-    let routes = Routes::new(None)?;
-    for (number, (host, upstreams)) in table.iter().enumerate() {
-        let (id, name) = (AppId::random(), format!("route-{number}").parse::<AppName>()?);
-        routes.add_app(name.clone(), id.clone());
-        routes.set_domains(&id, &[host.parse()?]);
-        routes.set_edge(&id, edge);
-        routes.switch(&id, Release::new(name, id.clone(), Version(1), upstreams.clone()).0);
-    }
-    Ok(routes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn routes_are_read_and_nonsense_is_named_by_its_line() {
-        let table = parse("# mine\nA.example.com 127.0.0.1:1\n\na.example.com 127.0.0.1:2 # the second\nb.example.com [::1]:3\n").unwrap();
-        assert_eq!(table["a.example.com"], ["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()]);
-        assert_eq!(table.len(), 2);
-
-        for wrong in ["a.example.com", "a.example.com b.example.com:1", "127.0.0.1 127.0.0.1:1", "a 127.0.0.1:1 2", "a_b 127.0.0.1:1"] {
-            assert_eq!(parse(&format!("ok.example.com 127.0.0.1:1\n{wrong}")).unwrap_err().0, 2, "{wrong}");
-        }
-    }
 }
