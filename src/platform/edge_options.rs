@@ -15,14 +15,17 @@ const MAX_HSTS_SECONDS: u32 = 63_072_000;
 
 /// What one word asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum EdgeOption {
+pub enum EdgeOption {
     Change(EdgeChange),
     /// A user of basic authentication, whose password comes from the input.
     User(String),
 }
 
 /// Reads one; `None` when it is no option of the edge.
-pub(super) fn parse(key: &str, value: &str) -> Result<Option<EdgeOption>> {
+///
+/// # Errors
+/// Of kind `Usage`: the option has no such value.
+pub fn parse(key: &str, value: &str) -> Result<Option<EdgeOption>> {
     let change = match key {
         "protocol" => EdgeChange::Protocol(one_of(key, value, &[("http1", Protocol::Http1), ("h2c", Protocol::H2c)])?),
         "https" => EdgeChange::RedirectsToHttps(one_of(key, value, &[("redirect", true), ("off", false)])?),

@@ -41,6 +41,7 @@ use crate::error::Result;
 use crate::model::limits::LOG_TAILS_AT_ONCE;
 use crate::model::{Caller, Fingerprint, Origin, Stamp};
 
+pub use edge_options::{EdgeOption, parse as parse_edge_option};
 pub use status::ServerFacts;
 pub use tokens::Bearer;
 

@@ -58,10 +58,12 @@ struct Line {
     patience: Option<Span>,
 }
 
-const AFTER: &str = "A line of the file is a host and an address, as in
+const AFTER: &str = "A line of the file is a host and an address, and what apps:set would say, as in
   blog.example.com 127.0.0.1:3000
-A host with several lines has several upstreams; # begins a comment. Requests
-are judged, forwarded and answered as apps' are; nothing else of mini runs.";
+  rpc.example.com 127.0.0.1:50051 protocol=h2c body-limit=10MiB first-byte=5s
+A host with several lines has several upstreams and the same settings in each;
+# begins a comment. Requests are judged, forwarded and answered as apps' are;
+nothing else of mini runs.";
 
 /// Runs `mini proxy` and returns the exit code: 0, 2 for wrong flags, 78 for the address or the file.
 #[must_use]
