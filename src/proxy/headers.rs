@@ -42,6 +42,9 @@ const CLIENT_CLAIMS: [&str; 15] = [
     "x-rewrite-url",
 ];
 
+/// What gRPC says behind each of its answers and announces in none: HTTP/2 need not (gRPC over HTTP2, "Responses").
+static GRPC_TRAILERS: HeaderValue = HeaderValue::from_static("grpc-status, grpc-message, grpc-status-details-bin");
+
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 128;
 
@@ -119,13 +122,18 @@ pub(super) fn trailers(mut trailers: HeaderMap) -> HeaderMap {
 
 /// Turns an app's headers into those that the client gets.
 pub(super) fn to_client(headers: &mut HeaderMap, trailers: Trailers) {
-    let announced = headers.remove(TRAILER).filter(|_| trailers.are_wanted && trailers.are_announced);
+    let of_grpc = is_grpc(headers).then(|| GRPC_TRAILERS.clone());
+    let announced = headers.remove(TRAILER).or(of_grpc).filter(|_| trailers.are_wanted && trailers.are_announced);
     remove_hop_by_hop(headers);
     headers.extend(announced.map(|names| (TRAILER, names)));
     // Of two lengths the coding is the true one; hyper would send the first `Content-Length` bytes.
     if headers.remove(TRANSFER_ENCODING).is_some() {
         headers.remove(CONTENT_LENGTH);
     }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// Asks the other side for a websocket, or agrees to one: `Connection` and `Upgrade` hold for one hop and are set for each.
@@ -248,6 +256,20 @@ mod tests {
 
         assert_eq!(answer, map(&[("content-length", "3")]));
         assert!(["connection", "x-hop", "keep-alive", "te", "upgrade"].iter().all(|name| !sent(&lines).contains_key(*name)));
+    }
+
+    #[test]
+    fn what_grpc_says_behind_an_answer_is_announced_to_who_must_be_told() {
+        let announced = |trailers: Trailers| {
+            let mut answer = map(&[("content-type", "application/grpc+proto")]);
+            to_client(&mut answer, trailers);
+            answer.remove(TRAILER)
+        };
+        let over_http1 = Trailers { are_wanted: true, are_asked_for: true, are_announced: true };
+
+        assert!(announced(over_http1).unwrap().to_str().unwrap().contains("grpc-status"));
+        assert_eq!(announced(Trailers { are_announced: false, ..over_http1 }), None);
+        assert_eq!(announced(Trailers::none()), None);
     }
 
     #[test]
