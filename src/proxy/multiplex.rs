@@ -1,11 +1,14 @@
 //! Connections that carry many requests at once: HTTP/2 without TLS to apps that ask for it (RFC 9113 §3.3).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
-use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -21,15 +24,20 @@ use super::upstream_io::{UpstreamIo, Wire};
 #[derive(Clone)]
 pub(super) struct Multiplexed {
     sender: SendRequest<UploadBody>,
+    /// Missing once it has ended.
+    wire: Rc<RefCell<Option<Wiring>>>,
     load: Rc<Cell<usize>>,
 }
+
+type Wiring = Connection<TokioIo<UpstreamIo>, UploadBody, OnThisCore>;
 
 /// A request on such a connection; dropped with its answer's body.
 pub(super) struct Stream {
     pub(super) connection: Multiplexed,
 }
 
-/// Requests on one connection; beyond these another one is opened. Servers allow 100 or more (RFC 9113 §6.5.2).
+/// Requests on one connection. Beyond these, or what the app allows (RFC 9113 §6.5.2), another one is opened: behind streams that stay
+/// open a request would wait for ever.
 const STREAMS: usize = 100;
 
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -58,12 +66,17 @@ impl Multiplexed {
             builder.handshake(io).await.map_err(|err| Failure::Cut(err, None))
         };
         let (sender, wire) = timeout(deadline, open).await.map_err(|_| Failure::Late)??;
+        let wire = Rc::new(RefCell::new(Some(wire)));
+        let moved = Rc::clone(&wire);
         tasks.spawn_local(async move {
-            if let Err(err) = wire.await {
+            let ended = poll_fn(|cx| moved.borrow_mut().as_mut().map_or(Poll::Ready(Ok(())), |wire| Pin::new(wire).poll(cx))).await;
+            // As long as it is there, its sender takes requests.
+            moved.take();
+            if let Err(err) = ended {
                 tracing::debug!(error = %err, upstream = %address, "an HTTP/2 connection to an app ended");
             }
         });
-        Ok(Multiplexed { sender, load: Rc::default() })
+        Ok(Multiplexed { sender, wire, load: Rc::default() })
     }
 
     pub(super) fn sender(&mut self) -> &mut SendRequest<UploadBody> {
@@ -72,7 +85,8 @@ impl Multiplexed {
 
     /// Takes a place for one more request, if there is one.
     pub(super) fn enter(&self) -> Option<Stream> {
-        let has_room = self.load.get() < STREAMS && self.is_open();
+        let most = self.wire.borrow().as_ref().map_or(0, |wire| wire.current_max_send_streams().min(STREAMS));
+        let has_room = self.load.get() < most && self.is_open();
         has_room.then(|| {
             self.load.set(self.load.get() + 1);
             Stream { connection: self.clone() }
