@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hyper::Version;
+
 use super::ends::Ends;
 
 /// What a connection's socket and its requests tell each other. All of it happens on one thread: hyper just wants its streams `Send`.
@@ -14,6 +16,8 @@ pub(super) struct Client {
     owes_answer: AtomicBool,
     /// The client may still be sending the body of its last request.
     owes_body: AtomicBool,
+    /// Its last request was one of HTTP/1.0.
+    is_old: AtomicBool,
     /// Answers of which the client has still to take a frame.
     unread: AtomicU32,
     /// Steps that requests have made: a number that stays the same is standstill.
@@ -44,18 +48,20 @@ impl Client {
             open: AtomicU32::new(0),
             owes_answer: AtomicBool::new(false),
             owes_body: AtomicBool::new(false),
+            is_old: AtomicBool::new(false),
             unread: AtomicU32::new(0),
             steps: AtomicU64::new(0),
             interim: Mutex::default(),
         }
     }
 
-    /// Notes a request, until what this returns is dropped; `takes_interim`: its client understands informational answers.
-    pub(super) fn open(self: &Arc<Self>, takes_interim: bool) -> Open {
+    /// Notes a request, until what this returns is dropped. Only clients of HTTP/1.1 are sent informational answers.
+    pub(super) fn open(self: &Arc<Self>, version: Version) -> Open {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.steps.fetch_add(1, Ordering::Relaxed);
         let was_written = !self.owes_answer.swap(true, Ordering::Relaxed);
-        if takes_interim {
+        self.is_old.store(version == Version::HTTP_10, Ordering::Relaxed);
+        if version == Version::HTTP_11 {
             self.interim().is_open = was_written;
         }
         Open { client: Arc::clone(self), is_unread: false }
@@ -99,6 +105,11 @@ impl Client {
 
     pub(super) fn owes_body(&self) -> bool {
         self.owes_body.load(Ordering::Relaxed)
+    }
+
+    /// Whether an answer without a length ends for it where its connection does (RFC 9112 §6.3).
+    pub(super) fn is_old(&self) -> bool {
+        self.is_old.load(Ordering::Relaxed)
     }
 
     /// Sends an informational answer ahead, where it would stand right before the request's own; drops it when `most` bytes wait.

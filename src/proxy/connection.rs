@@ -8,7 +8,8 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -73,15 +74,17 @@ async fn speak_http1(shared: &Rc<Shared>, cohort: &Rc<Cohort>, io: ClientIo, cli
         }
     };
     let is_unread = ended.is_err() || client.owes_body();
+    let is_cut = ended.as_ref().is_err_and(hyper::Error::is_user);
     if let Err(err) = &ended {
         tracing::debug!(error = %err, "connection ended");
     }
     // Nothing comes back after an upgrade.
-    let io = conn.into_parts()?.io.into_inner();
+    let mut io = conn.into_parts()?.io.into_inner();
     match io.opening() {
         Opening::Preface => return Some(io.into_http2()),
         Opening::Refused(status) => part(io, status).await,
-        Opening::Http1 if is_unread => linger(io).await,
+        Opening::Http1 if is_cut => break_off(io.stream_mut(), client).await,
+        Opening::Http1 if is_unread => linger(io.stream_mut()).await,
         Opening::Http1 | Opening::Http2 => {}
     }
     None
@@ -103,13 +106,22 @@ async fn part(mut io: ClientIo, status: u16) {
     };
     let said = io.stream_mut().write_all(page.as_bytes());
     if matches!(timeout(LINGER_SILENCE, said).await, Ok(Ok(()))) {
-        linger(io).await;
+        linger(io.stream_mut()).await;
+    }
+}
+
+/// Ends a connection whose answer broke off so that nobody takes the half for the whole: without TLS's word that this is the end
+/// (RFC 8446 §6.1), and with a reset where a client knows the end of an answer by that of its connection.
+async fn break_off(stream: &mut ClientStream, client: &Client) {
+    match stream {
+        ClientStream::Plain(stream) if client.is_old() => drop(SockRef::from(&*stream).set_linger(Some(Duration::ZERO))),
+        ClientStream::Plain(stream) => linger(stream).await,
+        ClientStream::Tls(stream) => linger(stream.get_mut().0).await,
     }
 }
 
 /// Closes the writing half and reads what the client still sends, so that it can read our last answer.
-async fn linger(mut io: ClientIo) {
-    let stream = io.stream_mut();
+async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     let drain = async {
         let mut scratch = [0; 4096];
         if stream.shutdown().await.is_ok() {

@@ -31,7 +31,7 @@ use crate::route::{Edge, Found, HostName, Lease, Protocol, Seat, Target};
 /// Answers one request.
 pub(super) async fn answer(shared: Rc<Shared>, client: Arc<Client>, request: Request<Incoming>) -> Response<AnswerBody> {
     crate::failpoint!("proxy::request");
-    let open = client.open(request.version() == Version::HTTP_11);
+    let open = client.open(request.version());
     let mut record = None;
     let mut answer = judge_and_forward(&shared, &client, request, &mut record).await;
     if let Some(record) = &mut record {

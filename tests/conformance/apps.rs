@@ -130,6 +130,14 @@ fn truncated() -> Vec<Case> {
             Close,
             &[Cut],
         ),
+        Case::new("HTTP/1.0 clients notice where only the end could tell them", |stage| {
+            stage.begin(Some(super::origin::says(format!("{OK}Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"), Close)));
+            let mut client = stage.connect();
+            client.send(request("GET /case HTTP/1.0", "", ""));
+            let end = client.read_to_end();
+            let is_so = end == super::client::End::Reset && client.answers().first().is_some_and(|answer| answer.text() == "ok");
+            is_so.then_some(()).ok_or_else(|| format!("{end:?}, {:?}", client.answers()))
+        }),
     ]
 }
 
