@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use rustls::ClientConnection;
+
 use super::judge::find;
 
 /// Nothing in these cases takes longer, unless the proxy hangs.
@@ -13,6 +15,8 @@ pub const PATIENCE: Duration = Duration::from_secs(15);
 pub struct Client {
     pub stream: TcpStream,
     pub bytes: Vec<u8>,
+    /// What it is spoken through, where that is TLS.
+    pub tls: Option<Box<ClientConnection>>,
     patience: Duration,
     is_over: bool,
 }
@@ -21,6 +25,7 @@ pub struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Closed,
+    /// With a reset or, in TLS, without a word that this is the end.
     Reset,
     /// It did not, in the client's patience.
     Open,
@@ -43,22 +48,42 @@ impl Client {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(patience)).unwrap();
-        Client { stream, bytes: Vec::new(), patience, is_over: false }
+        Client { stream, bytes: Vec::new(), tls: None, patience, is_over: false }
     }
 
-    /// Returns a second hand on the same connection.
+    /// Returns a second hand on the same connection, below TLS.
     pub fn again(&self) -> Client {
-        Client { stream: self.stream.try_clone().unwrap(), bytes: Vec::new(), patience: self.patience, is_over: false }
+        Client { stream: self.stream.try_clone().unwrap(), bytes: Vec::new(), tls: None, patience: self.patience, is_over: false }
     }
 
     /// Sends what the other side takes; it may have closed already.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        self.stream.write_all(bytes.as_ref()).is_ok()
+        match &mut self.tls {
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.stream).write_all(bytes.as_ref()).is_ok(),
+            None => self.stream.write_all(bytes.as_ref()).is_ok(),
+        }
     }
 
-    /// Says that nothing more will come.
+    /// Sends byte by byte, as long as they are taken.
+    pub fn drip(&mut self, bytes: impl AsRef<[u8]>, pause: Duration) {
+        for byte in bytes.as_ref() {
+            if !self.send([*byte]) {
+                return;
+            }
+            std::thread::sleep(pause);
+        }
+    }
+
+    /// Says that nothing more will come, but for TLS.
     pub fn half_close(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Says in TLS that nothing more will come.
+    pub fn close_tls(&mut self) {
+        let tls = self.tls.as_mut().expect("it is spoken");
+        tls.send_close_notify();
+        let _ = tls.write_tls(&mut self.stream);
     }
 
     /// Reads until the other side ends.
@@ -83,11 +108,15 @@ impl Client {
         let deadline = Instant::now() + self.patience;
         let mut piece = [0; 16 << 10];
         while wants_more(&self.bytes) {
-            match self.stream.read(&mut piece) {
+            let read = match &mut self.tls {
+                Some(tls) => rustls::Stream::new(&mut **tls, &mut self.stream).read(&mut piece),
+                None => self.stream.read(&mut piece),
+            };
+            match read {
                 Ok(0) => return End::Closed,
                 Ok(read) => self.bytes.extend_from_slice(&piece[..read]),
-                Err(err) if err.kind() == ErrorKind::ConnectionReset => return End::Reset,
-                Err(_) => return End::Open,
+                Err(err) if matches!(err.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return End::Open,
+                Err(_) => return End::Reset,
             }
             if Instant::now() > deadline {
                 return End::Open;

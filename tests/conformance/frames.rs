@@ -1,6 +1,7 @@
 //! An HTTP/2 client that writes frames by hand (RFC 9113 §4) and header blocks without compression (RFC 7541 §6.2.2).
 
 use super::client::Client;
+use super::hpack::{Decoder, Fields, value};
 use super::stage::Stage;
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -79,7 +80,11 @@ fn length(value: usize) -> Vec<u8> {
 
 /// Connects, and says the preface with empty settings.
 pub fn open(stage: &Stage) -> Client {
-    let mut client = stage.connect();
+    greet(stage.connect())
+}
+
+/// Says the preface with empty settings.
+pub fn greet(mut client: Client) -> Client {
     client.send([PREFACE, &frame(SETTINGS, 0, 0, &[])].concat());
     client
 }
@@ -92,12 +97,23 @@ pub fn verdict(client: &mut Client) -> Verdict {
 }
 
 fn find_verdict(bytes: &[u8]) -> Option<Verdict> {
-    frames(bytes).into_iter().find_map(|frame| match (frame.kind, frame.stream) {
-        (HEADERS, 1) => status(frame.payload).filter(|status| *status >= 200).map(Verdict::Status),
+    heard(bytes).into_iter().find_map(|(frame, fields)| match (frame.kind, frame.stream) {
+        (HEADERS, 1) => status(&fields).filter(|status| *status >= 200).map(Verdict::Status),
         (RST_STREAM, 1) => Some(Verdict::Reset(code(frame.payload))),
         (GOAWAY, _) => Some(Verdict::GoneAway(code(frame.payload.get(4..).unwrap_or_default()))),
         _ => None,
     })
+}
+
+/// Returns the whole frames among the bytes, and what the HEADERS among them say.
+fn heard(bytes: &[u8]) -> Vec<(Frame<'_>, Fields)> {
+    let mut decoder = Decoder::default();
+    let mut heard = Vec::new();
+    for frame in frames(bytes) {
+        let fields = if frame.kind == HEADERS { decoder.read(frame.payload) } else { None };
+        heard.push((frame, fields.unwrap_or_default()));
+    }
+    heard
 }
 
 /// Returns the whole frames among the bytes.
@@ -116,37 +132,6 @@ fn code(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or(u32::MAX, |code| u32::from_be_bytes(*code))
 }
 
-/// Reads `:status`, which comes first: from the static table, or as a literal, whose digits may be in Huffman's code.
-fn status(block: &[u8]) -> Option<u16> {
-    const INDEXED: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
-    match block.first()? {
-        byte @ 0x88..=0x8e => INDEXED.get(usize::from(byte - 0x88)).copied(),
-        0x48 | 0x08 | 0x18 => {
-            let length = block.get(1)?;
-            let text = block.get(2..2 + usize::from(length & 0x7f))?;
-            if length & 0x80 == 0 { std::str::from_utf8(text).ok()?.parse().ok() } else { digits(text) }
-        }
-        _ => None,
-    }
-}
-
-/// 0, 1 and 2 have five bits, the other digits six (RFC 7541, appendix B).
-fn digits(bytes: &[u8]) -> Option<u16> {
-    let bits = bytes.iter().map(|byte| format!("{byte:08b}")).collect::<Vec<_>>().concat();
-    let (mut rest, mut number) = (bits.as_str(), 0);
-    for _ in 0..3 {
-        let short = u16::from_str_radix(rest.get(..5)?, 2).ok()?;
-        let long = || u16::from_str_radix(rest.get(..6)?, 2).ok();
-        let (digit, length) = if short <= 2 { (short, 5) } else { (long()?.checked_sub(0b1_1001)? + 3, 6) };
-        number = number * 10 + digit;
-        rest = rest.get(length..)?;
-    }
-    Some(number)
-}
-
-#[test]
-fn a_status_is_read_in_each_of_its_forms() {
-    assert_eq!(status(&[0x88]), Some(200));
-    assert_eq!(status(b"\x48\x03421"), Some(421));
-    assert_eq!(status(&[0x48, 0x82, 0x64, 0x02]), Some(302));
+fn status(fields: &[(String, String)]) -> Option<u16> {
+    value(fields, ":status")?.parse().ok()
 }

@@ -17,8 +17,10 @@ mod forwarding;
 mod frames;
 mod framing;
 mod heads;
+mod hello;
 mod hops;
 mod hosts;
+mod hpack;
 mod http2;
 mod http2_frames;
 mod interim;
@@ -28,6 +30,9 @@ mod origin;
 mod slowness;
 mod stage;
 mod targets;
+mod tls;
+mod tls_client;
+mod tls_hellos;
 mod upgrades;
 
 use case::Case;
@@ -53,6 +58,8 @@ const GROUPS: &[Group] = &[
     ("aborts", aborts::cases, &[]),
     ("http2", http2::cases, &[]),
     ("http2_frames", http2_frames::cases, &["--patience", "4s"]),
+    ("tls", tls::cases, &[]),
+    ("tls_hellos", tls_hellos::cases, &["--patience", "1s"]),
 ];
 
 /// A test each, so that they run side by side and one can be asked for.
@@ -74,7 +81,10 @@ macro_rules! groups {
 mod proxy {
     use super::{GROUPS, prove};
 
-    groups! { framing chunks heads targets hosts hops forwarding trusted upgrades interim apps limits slowness aborts http2 http2_frames }
+    groups! {
+        framing chunks heads targets hosts hops forwarding trusted upgrades interim apps limits slowness aborts http2 http2_frames
+        tls tls_hellos
+    }
 }
 
 fn prove(name: &str) {
@@ -97,7 +107,7 @@ fn the_suite_is_as_large_as_it_says() {
     let all: usize = counts.iter().map(|(_, count)| count).sum();
 
     println!("conformance: {all} cases in {} groups: {counts:?}", counts.len());
-    assert!(all >= 700, "{all} cases");
+    assert!(all >= 850, "{all} cases");
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn heads() -> Vec<Case> {
         ends("a head of one byte", 408, "G", |_| {}),
         ends("a head of one byte each tenth of a second", 408, "", |client| {
             let mut client = client.again();
-            std::thread::spawn(move || drip(&mut client, &get(&"X: y\r\n".repeat(50)), Duration::from_millis(100)));
+            std::thread::spawn(move || client.drip(get(&"X: y\r\n".repeat(50)), Duration::from_millis(100)));
         }),
         Case::new("a connection that never says anything is closed", |stage| {
             stage.begin(None);
@@ -36,7 +36,7 @@ fn heads() -> Vec<Case> {
         Case::new("a head in one-byte pieces, in time, is a head", |stage| {
             stage.begin(None);
             let mut client = stage.connect();
-            drip(&mut client, &get("Connection: close"), Duration::from_millis(1));
+            client.drip(get("Connection: close"), Duration::from_millis(1));
             client.read_to_end();
             answered(&client, &[200])
         }),
@@ -64,7 +64,7 @@ fn bodies() -> Vec<Case> {
             stage.begin(None);
             let mut client = stage.connect();
             client.send(post("Connection: close\r\nContent-Length: 12", ""));
-            drip(&mut client, "abcdefghijkl", Duration::from_millis(200));
+            client.drip("abcdefghijkl", Duration::from_millis(200));
             client.read_to_end();
             answered(&client, &[200])
         }),
@@ -164,15 +164,6 @@ fn ends(name: &str, status: u16, bytes: impl Into<Vec<u8>>, more: impl Fn(&mut C
         stage.sent()?.is_empty().then_some(()).ok_or("the origin got a whole request")?;
         answered(&client, &[status])
     })
-}
-
-fn drip(client: &mut Client, text: &str, pause: Duration) {
-    for byte in text.bytes() {
-        if !client.send([byte]) {
-            return;
-        }
-        sleep(pause);
-    }
 }
 
 fn answered(client: &Client, wanted: &[u16]) -> Result<(), String> {

@@ -2,8 +2,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
 
 use super::client::{Answer, Client, End, PATIENCE};
 use super::judge::{self, Sent};
@@ -12,9 +15,16 @@ use super::origin::{Origin, Script, Wire};
 /// The host that the origin answers for.
 pub const HOST: &str = "a.test";
 
+/// The names of each certificate. Other hosts are known and have none.
+const NAMES: [&[&str]; 2] = [&["a.test", "*.wild.test"], &["other.test"]];
+
 pub struct Stage {
     /// Where clients go: the proxy or, in the negative control, the origin itself.
     pub front: SocketAddr,
+    /// Where clients of TLS go.
+    pub https: SocketAddr,
+    /// The certificates of [`NAMES`].
+    pub certificates: Vec<CertificateDer<'static>>,
     pub origin: Origin,
     /// How long its clients wait.
     patience: Duration,
@@ -39,35 +49,43 @@ impl Stage {
     /// Starts the proxy, with these flags too.
     pub fn start_with(flags: &[&str]) -> Stage {
         let (origin, folder) = (Origin::start(), tempfile::tempdir().unwrap());
-        let (routes, address) = (folder.path().join("routes"), origin.address);
-        std::fs::write(&routes, format!("{HOST} {address}\nother.test {address}\nxn--bcher-kva.test {address}\ndead.test 127.0.0.1:1\n"))
-            .unwrap();
-        let mut proxy = Command::new(env!("CARGO_BIN_EXE_mini"))
-            .args(["proxy", "--http", "127.0.0.1:0", "--routes"])
-            .arg(&routes)
-            .args(flags)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(proxy.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let front = line.trim().strip_prefix("http ").expect("it says where it listens").parse().unwrap();
-        Stage { front, origin, patience: PATIENCE, proxy: Some(proxy), _folder: Some(folder) }
+        let routes = folder.path().join("routes");
+        std::fs::write(&routes, routes_to(origin.address)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mini"));
+        command.args(["proxy", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--routes"]).arg(&routes).args(flags);
+        let certificates = NAMES.map(|names| show(&mut command, folder.path(), names)).into();
+        let mut proxy = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(proxy.stdout.take().unwrap()).lines();
+        let [front, https] = ["http ", "https "].map(|entrance| {
+            let line = lines.next().expect("it says where it listens").unwrap();
+            line.strip_prefix(entrance).expect("it says where it listens").parse().unwrap()
+        });
+        Stage { front, https, certificates, origin, patience: PATIENCE, proxy: Some(proxy), _folder: Some(folder) }
     }
 
     /// The negative control: nothing stands before the origin.
     pub fn without_proxy() -> Stage {
         let origin = Origin::start();
-        Stage { front: origin.address, origin, patience: Duration::from_millis(60), proxy: None, _folder: None }
+        let (front, patience) = (origin.address, Duration::from_millis(60));
+        Stage { front, https: front, certificates: Vec::new(), origin, patience, proxy: None, _folder: None }
     }
 
     pub fn connect(&self) -> Client {
         Client::connect(self.front, self.patience)
     }
 
+    /// Connects where TLS is spoken, and says nothing yet.
+    pub fn connect_https(&self) -> Client {
+        Client::connect(self.https, self.patience)
+    }
+
     /// Sends the bytes, and a last request behind them; returns what came of it. Dirt is an error.
     pub fn talk(&self, bytes: &[u8]) -> Result<Outcome, String> {
-        let mut client = self.connect();
+        self.talk_on(self.connect(), bytes)
+    }
+
+    /// As [`Self::talk`], on this connection.
+    pub fn talk_on(&self, mut client: Client, bytes: &[u8]) -> Result<Outcome, String> {
         client.send(bytes);
         client.send(LAST);
         let (end, answers) = (client.read_to_end(), client.answers());
@@ -117,6 +135,26 @@ impl Stage {
         let is_so = self.origin.eventually(PATIENCE, is_so);
         is_so.then_some(()).ok_or_else(|| format!("the origin never saw this: {what}"))
     }
+}
+
+/// The file of routes.
+fn routes_to(origin: SocketAddr) -> String {
+    format!(
+        "{HOST} {origin}
+        other.test {origin}
+        xn--bcher-kva.test {origin}
+        dead.test 127.0.0.1:1"
+    )
+}
+
+/// Lets the proxy show a certificate that is issued by itself.
+fn show(command: &mut Command, folder: &Path, names: &[&str]) -> CertificateDer<'static> {
+    let made = rcgen::generate_simple_self_signed(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+    let [certificate, key] = ["pem", "key"].map(|end| folder.join(format!("{}.{end}", names[0])));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    command.arg("--certificate").arg(certificate).arg("--key").arg(key);
+    made.cert.der().clone()
 }
 
 impl Drop for Stage {
