@@ -37,8 +37,20 @@ pub enum Verdict {
 /// A frame that came in.
 pub struct Frame<'a> {
     pub kind: u8,
+    pub flags: u8,
     pub stream: u32,
     pub payload: &'a [u8],
+}
+
+/// What came on one stream.
+#[derive(Debug, Default)]
+pub struct Reply {
+    pub fields: Fields,
+    pub body: Vec<u8>,
+    pub trailers: Fields,
+    /// The other side ended it, which a reset does not.
+    pub is_whole: bool,
+    pub reset: Option<u32>,
 }
 
 pub type Field<'a> = (&'a str, &'a str);
@@ -105,6 +117,32 @@ fn find_verdict(bytes: &[u8]) -> Option<Verdict> {
     })
 }
 
+/// Reads until a stream is over, whole or reset, or the connection is.
+pub fn reply(client: &mut Client, stream: u32) -> Reply {
+    let of = |bytes: &[u8]| read_reply(bytes, stream);
+    client.read_while(|bytes| {
+        let reply = of(bytes);
+        !reply.is_whole && reply.reset.is_none()
+    });
+    of(&client.bytes)
+}
+
+/// Returns what has come on a stream.
+pub fn read_reply(bytes: &[u8], stream: u32) -> Reply {
+    let mut reply = Reply::default();
+    for (frame, fields) in heard(bytes).into_iter().filter(|(frame, _)| frame.stream == stream) {
+        match frame.kind {
+            HEADERS if reply.fields.is_empty() => reply.fields = fields,
+            HEADERS => reply.trailers = fields,
+            DATA => reply.body.extend_from_slice(frame.payload),
+            RST_STREAM => reply.reset = Some(code(frame.payload)),
+            _ => {}
+        }
+        reply.is_whole |= matches!(frame.kind, HEADERS | DATA) && frame.flags & END_STREAM != 0;
+    }
+    reply
+}
+
 /// Returns the whole frames among the bytes, and what the HEADERS among them say.
 fn heard(bytes: &[u8]) -> Vec<(Frame<'_>, Fields)> {
     let mut decoder = Decoder::default();
@@ -122,16 +160,29 @@ pub fn frames(mut bytes: &[u8]) -> Vec<Frame<'_>> {
     while bytes.len() >= 9 {
         let length = usize::from(bytes[0]) << 16 | usize::from(bytes[1]) << 8 | usize::from(bytes[2]);
         let Some(payload) = bytes.get(9..9 + length) else { break };
-        frames.push(Frame { kind: bytes[3], stream: code(&bytes[5..9]), payload });
+        frames.push(Frame { kind: bytes[3], flags: bytes[4], stream: code(&bytes[5..9]), payload });
         bytes = &bytes[9 + length..];
     }
     frames
 }
 
-fn code(bytes: &[u8]) -> u32 {
+/// Reads a number of four bytes.
+pub fn code(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or(u32::MAX, |code| u32::from_be_bytes(*code))
 }
 
 fn status(fields: &[(String, String)]) -> Option<u16> {
     value(fields, ":status")?.parse().ok()
+}
+
+// === impl Reply ===
+
+impl Reply {
+    pub fn status(&self) -> Option<u16> {
+        status(&self.fields)
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
 }

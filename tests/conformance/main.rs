@@ -7,6 +7,8 @@
 
 mod aborts;
 mod apps;
+mod body_limits;
+mod calls;
 mod case;
 #[path = "../fuzz/checks.rs"]
 mod checks;
@@ -16,6 +18,8 @@ mod corpus;
 mod forwarding;
 mod frames;
 mod framing;
+mod grpc;
+mod grpc_ends;
 mod heads;
 mod hello;
 mod hops;
@@ -27,8 +31,10 @@ mod interim;
 mod judge;
 mod limits;
 mod origin;
+mod rpc;
 mod slowness;
 mod stage;
+mod streams;
 mod targets;
 mod tls;
 mod tls_client;
@@ -58,6 +64,10 @@ const GROUPS: &[Group] = &[
     ("aborts", aborts::cases, &[]),
     ("http2", http2::cases, &[]),
     ("http2_frames", http2_frames::cases, &["--patience", "4s"]),
+    ("grpc", grpc::cases, &[]),
+    ("grpc_ends", grpc_ends::cases, &[]),
+    ("body_limits", body_limits::cases, &[]),
+    ("streams", streams::cases, &[]),
     ("tls", tls::cases, &[]),
     ("tls_hellos", tls_hellos::cases, &["--patience", "1s"]),
 ];
@@ -83,7 +93,7 @@ mod proxy {
 
     groups! {
         framing chunks heads targets hosts hops forwarding trusted upgrades interim apps limits slowness aborts http2 http2_frames
-        tls tls_hellos
+        grpc grpc_ends body_limits streams tls tls_hellos
     }
 }
 
@@ -107,7 +117,7 @@ fn the_suite_is_as_large_as_it_says() {
     let all: usize = counts.iter().map(|(_, count)| count).sum();
 
     println!("conformance: {all} cases in {} groups: {counts:?}", counts.len());
-    assert!(all >= 850, "{all} cases");
+    assert!(all >= 900, "{all} cases");
 }
 
 #[test]

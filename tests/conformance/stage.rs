@@ -1,4 +1,4 @@
-//! What a group of cases plays on: the real `mini proxy`, an origin of its own behind it, and a judge over both.
+//! What a group of cases plays on: the real `mini proxy`, apps of its own behind it, and a judge over both.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use rustls::pki_types::CertificateDer;
 use super::client::{Answer, Client, End, PATIENCE};
 use super::judge::{self, Sent};
 use super::origin::{Origin, Script, Wire};
+use super::rpc::Rpc;
 
 /// The host that the origin answers for.
 pub const HOST: &str = "a.test";
@@ -26,6 +27,7 @@ pub struct Stage {
     /// The certificates of [`NAMES`].
     pub certificates: Vec<CertificateDer<'static>>,
     pub origin: Origin,
+    pub rpc: Rpc,
     /// How long its clients wait.
     patience: Duration,
     proxy: Option<Child>,
@@ -48,9 +50,9 @@ const LAST: &str = "GET /after HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n
 impl Stage {
     /// Starts the proxy, with these flags too.
     pub fn start_with(flags: &[&str]) -> Stage {
-        let (origin, folder) = (Origin::start(), tempfile::tempdir().unwrap());
+        let (origin, rpc, folder) = (Origin::start(), Rpc::start(), tempfile::tempdir().unwrap());
         let routes = folder.path().join("routes");
-        std::fs::write(&routes, routes_to(origin.address)).unwrap();
+        std::fs::write(&routes, routes_to(origin.address, rpc.address)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_mini"));
         command.args(["proxy", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--routes"]).arg(&routes).args(flags);
         let certificates = NAMES.map(|names| show(&mut command, folder.path(), names)).into();
@@ -60,14 +62,14 @@ impl Stage {
             let line = lines.next().expect("it says where it listens").unwrap();
             line.strip_prefix(entrance).expect("it says where it listens").parse().unwrap()
         });
-        Stage { front, https, certificates, origin, patience: PATIENCE, proxy: Some(proxy), _folder: Some(folder) }
+        Stage { front, https, certificates, origin, rpc, patience: PATIENCE, proxy: Some(proxy), _folder: Some(folder) }
     }
 
     /// The negative control: nothing stands before the origin.
     pub fn without_proxy() -> Stage {
-        let origin = Origin::start();
+        let (origin, rpc) = (Origin::start(), Rpc::start());
         let (front, patience) = (origin.address, Duration::from_millis(60));
-        Stage { front, https: front, certificates: Vec::new(), origin, patience, proxy: None, _folder: None }
+        Stage { front, https: front, certificates: Vec::new(), origin, rpc, patience, proxy: None, _folder: None }
     }
 
     pub fn connect(&self) -> Client {
@@ -137,13 +139,19 @@ impl Stage {
     }
 }
 
-/// The file of routes.
-fn routes_to(origin: SocketAddr) -> String {
+/// The file of routes: hosts that are as usual, and hosts with settings.
+fn routes_to(origin: SocketAddr, rpc: SocketAddr) -> String {
     format!(
         "{HOST} {origin}
         other.test {origin}
         xn--bcher-kva.test {origin}
-        dead.test 127.0.0.1:1"
+        dead.test 127.0.0.1:1
+        small.test {origin} body-limit=1K
+        empty.test {origin} body-limit=0
+        rpc.test {rpc} protocol=h2c
+        small-rpc.test {rpc} protocol=h2c body-limit=1K
+        hasty.test {rpc} protocol=h2c first-byte=1s
+        old.test {origin} protocol=h2c"
     )
 }
 
