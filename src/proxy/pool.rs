@@ -68,10 +68,13 @@ impl Pool {
         self.shelves.borrow().get(&key(seat))?.multiplexed.iter().find_map(|(_, connection)| connection.enter())
     }
 
-    /// Lets others use an HTTP/2 connection.
+    /// Lets others use an HTTP/2 connection, instead of those that nobody uses: it would not have been opened if they had been of help.
     pub(super) fn share(&self, seat: &Seat, connection: Multiplexed) {
         if !seat.release().is_retired() {
-            self.on_shelf(seat, |shelf| shelf.multiplexed.push((Instant::now(), connection)));
+            self.on_shelf(seat, |shelf| {
+                shelf.multiplexed.retain(|(_, other)| !other.is_unused());
+                shelf.multiplexed.push((Instant::now(), connection));
+            });
         }
     }
 
