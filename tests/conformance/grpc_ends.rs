@@ -51,6 +51,14 @@ fn cuts() -> Vec<Case> {
             (got == [502]).then_some(()).ok_or_else(|| format!("{got:?}"))
         }),
         rpc("a call that was refused for good is a 502", Some(resets(REFUSED_STREAM)), |stage| has_status(&call(stage, &CALL, b""), 502)),
+        rpc("an app that resets calls is not given a connection for each", Some(resets(INTERNAL_ERROR)), |stage| {
+            let before = stage.rpc.open();
+            for _ in 0..40 {
+                has_status(&call(stage, &with(":method", "GET"), b""), 502)?;
+            }
+            let more = stage.rpc.open().saturating_sub(before);
+            (more < 10).then_some(()).ok_or_else(|| format!("{more} more connections"))
+        }),
         rpc("a reset in mid-answer is a reset", Some(breaks_off()), |stage| {
             let reply = call(stage, &CALL, b"");
             let is_so = reply.status() == Some(200) && !reply.is_whole && reply.reset.is_some();

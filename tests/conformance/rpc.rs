@@ -27,6 +27,8 @@ struct Shared {
 struct Now {
     script: Option<Script>,
     heard: Vec<Heard>,
+    /// Connections that the proxy has not closed.
+    open: usize,
 }
 
 /// Answers a request, whose headers are here.
@@ -66,7 +68,11 @@ impl Rpc {
                 let _ = stream.set_nodelay(true);
                 let shared = Arc::clone(&theirs);
                 let mut wire = Wire { number, stream, bytes: Vec::new(), decoder: Decoder::default(), shared };
-                thread::spawn(move || wire.serve());
+                thread::spawn(move || {
+                    wire.shared.now.lock().unwrap().open += 1;
+                    wire.serve();
+                    wire.shared.now.lock().unwrap().open -= 1;
+                });
             }
         });
         Rpc { address, shared }
@@ -83,6 +89,11 @@ impl Rpc {
     /// Returns what came in.
     pub fn heard(&self) -> Vec<Heard> {
         self.shared.now.lock().unwrap().heard.clone()
+    }
+
+    /// Returns how many connections it has.
+    pub fn open(&self) -> usize {
+        self.shared.now.lock().unwrap().open
     }
 
     /// Waits until what came in is as wanted.
