@@ -20,7 +20,7 @@ mini_as() {
   ! offers --per-address || command+=" --per-address 0"
   ! offers --access-log || command+=" --access-log $work/$1-access.log"
   ! offers --metrics || command+=" --metrics 127.0.0.1:$((http + 3))"
-  if offers --https; then command+=" --https 127.0.0.1:$https --cert $cert --key $key"; else https=''; fi
+  if offers --https; then command+=" --https 127.0.0.1:$https --certificate $cert --key $key"; else https=''; fi
 }
 
 # Tuned: upstream connections kept, a socket per worker, no log, uploads passed on as they come.

@@ -63,7 +63,7 @@ stop_all() {
   for name in "${!pid[@]}"; do stop_peer "$name"; done
 }
 
-answers() { "$pbench" load -c 1 -n 1 -w 0 -d 1 -H "app$((hosts - 1)).test" "$1"; }
+answers() { timeout 5 "$pbench" load -c 1 -n 1 -w 0 -d 1 -H "app$((hosts - 1)).test" "$1"; }
 
 wait_until() {
   local deadline=$((SECONDS + 60))

@@ -184,7 +184,7 @@ fn kills_at_any_moment_of_a_push_leave_one_whole_release() {
     let last = repo.commit("last");
     mini.anna.push(repo.path(), mini.ssh, "blog", &["main"]).ok();
     is_whole(&mini, &last, "last");
-    proven(kills, slowest);
+    proven(kills, Some(slowest));
     mini.finish();
 }
 

@@ -78,8 +78,10 @@ fn idle_connections_cost_little_and_hold_nobody_up() {
             ("p99_beside_ms", &beside.as_millis()),
         ],
     );
-    // 15 kB each is the measure of a release build, in which they are counted more closely.
-    assert!(with - before < 25 * wanted as u64 / 1000 + 20, "{before} MiB before, {with} MiB with {wanted} connections");
+    // What is not optimised is larger.
+    let most_bytes_each = if cfg!(debug_assertions) { 32_000 } else { 15_000 };
+    let most = most_bytes_each * wanted as u64 >> 20;
+    assert!(with - before <= most, "{before} MiB before, {with} MiB with {wanted} connections, {most} MiB more at most");
     drop(idle);
     eventually("the server to let go of them", || (files(&mini) < files_before + 50).then_some(()));
     mini.finish();

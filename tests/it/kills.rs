@@ -194,7 +194,7 @@ fn kill_at_each(kills: &[Kill], mini: &mut Mini, mut change: impl FnMut(&Mini, u
         assert_eq!(run_of(&container), run, "the container that serves was stopped, at {at}");
         since.saw_no_failure();
     }
-    proven(kills.len() * rounds(), slowest);
+    proven(kills.len() * rounds(), Some(slowest));
 }
 
 impl Watch {
@@ -329,7 +329,7 @@ fn a_kill_while_an_app_is_made_leaves_a_name_that_can_be_pushed_to() {
             mini.local(&["apps:destroy", "blog", "--confirm", "blog"]).ok();
         }
     }
-    proven(OF_A_NEW_APP.len() * rounds(), Duration::ZERO);
+    proven(OF_A_NEW_APP.len() * rounds(), None);
     mini.finish();
 }
 
@@ -353,7 +353,7 @@ fn a_kill_while_an_app_is_destroyed_leaves_all_of_it_or_nothing() {
         eventually("the engine to have nothing of it", || mini.docker().leftovers().is_empty().then_some(()));
         eventually("the data dir to have nothing of it", || leftover_files(&mini.data()).is_empty().then_some(()));
     }
-    proven(OF_AN_END.len() * rounds(), Duration::ZERO);
+    proven(OF_AN_END.len() * rounds(), None);
     mini.finish();
 }
 
@@ -376,7 +376,7 @@ fn a_kill_during_the_start_after_a_kill_is_mended_by_the_next_start() {
         is_whole(&mini, &commit, &page);
         assert_eq!(run_of(&live(&mini).0), run, "the container that serves was stopped, at {at}");
     }
-    proven(OF_A_START.len() * rounds(), Duration::ZERO);
+    proven(OF_A_START.len() * rounds(), None);
     mini.finish();
 }
 
@@ -414,6 +414,6 @@ fn a_kill_in_the_middle_of_a_restart_leaves_one_process_that_answers() {
     }
     mini.local(&["ps:restart", "blog"]).ok();
     assert_eq!(mini.get("blog", "/").status, 200);
-    proven(OF_A_RESTART.len() * rounds(), Duration::ZERO);
+    proven(OF_A_RESTART.len() * rounds(), None);
     mini.finish();
 }

@@ -19,10 +19,13 @@ pub fn proof(name: &str, figures: &[(&str, &dyn Display)]) {
     println!("proof: {name} {}", figures.join(" "));
 }
 
-/// Prints the figures of a test that kills: its rounds, all of which left the server whole, and the longest start that followed.
-pub fn proven(rounds: usize, slowest_start: Duration) {
+/// Prints the figures of a test that kills: its rounds, all of which left the server whole, and the longest start that followed, where
+/// that was measured.
+pub fn proven(rounds: usize, slowest_start: Option<Duration>) {
     let name = std::thread::current().name().unwrap_or("main").to_owned();
-    proof(&name, &[("rounds", &rounds), ("slowest_start_ms", &slowest_start.as_millis())]);
+    let slowest_start = slowest_start.map(|time| time.as_millis());
+    let start: Option<(&str, &dyn Display)> = slowest_start.as_ref().map(|millis| ("slowest_start_ms", millis as &dyn Display));
+    proof(&name, &[("rounds", &rounds as &dyn Display)].into_iter().chain(start).collect::<Vec<_>>());
 }
 
 /// The median and the longest of some times, in milliseconds.
