@@ -33,6 +33,7 @@ fn table(key: &str) -> Vec<(&'static str, Value, u16)> {
         ("storage:add", json!({"app": "blog", "storage": "data:/data"}), 200),
         ("storage:remove", json!({"app": "blog", "name": "other"}), 404),
         ("logs", json!({"app": "blog", "lines": 5}), 200),
+        ("top", app.clone(), 200),
         ("config:set", json!({"app": "blog", "assignments": ["A=1"]}), 200),
         ("config:get", json!({"app": "blog", "name": "A"}), 200),
         ("config:get", json!({"app": "blog", "name": "B"}), 404),
