@@ -367,7 +367,7 @@ fn an_app_that_does_not_go_when_asked_is_killed_and_delays_nobody() {
     let (served, failed) = load.stop();
     assert!(served > 0 && failed.is_empty(), "{} of {served} requests failed: {:?}", failed.len(), failed.first());
     assert_eq!(mini.docker().containers().len(), 1);
-    let logs = mini.local(&["logs", "blog"]).ok().stdout;
+    let logs = mini.local(&["logs", "blog", "-s", "app"]).ok().stdout;
     assert!(logs.contains("not yet"), "it was asked before it was killed: {logs}");
     mini.finish();
 }

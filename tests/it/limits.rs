@@ -69,7 +69,8 @@ fn a_limit_that_kills_an_app_at_its_start_is_not_set() {
     mini.anna.push(eater(EAT).path(), mini.ssh, "blog", &["main"]).ok();
     let (before, containers) = (mini.state("blog"), mini.docker().containers());
 
-    let said = mini.anna.ssh(mini.ssh, "limits:set blog memory=16m").fails(1, "it ran out of memory");
+    // Whose memory it was the engine does not always hear from the kernel in time.
+    let said = mini.anna.ssh(mini.ssh, "limits:set blog memory=16m").fails(1, "its limit is 16 MiB");
 
     assert!(said.stderr.contains("nothing was changed: v1 keeps serving"), "{said:?}");
     assert_eq!((mini.state("blog"), mini.docker().containers()), (before, containers));
