@@ -41,10 +41,12 @@ pub(super) fn http1() -> http1::Builder {
 }
 
 /// Serves one connection until it ends; `tls` comes first, where it is spoken.
+///
+/// What few connections come to is in boxes: a connection that waits has room for all that it could do next.
 pub(super) async fn converse(shared: Rc<Shared>, cohort: Rc<Cohort>, stream: TcpStream, client: Arc<Client>, tls: Option<Tls>) {
     let (stream, is_http2) = match tls {
         None => (ClientStream::Plain(stream), false),
-        Some(tls) => match tls.accept(stream, shared.limits.handshake).await {
+        Some(tls) => match Box::pin(tls.accept(stream, shared.limits.handshake)).await {
             Ok(Agreed::Http1(stream)) => (ClientStream::Tls(Box::new(stream)), false),
             Ok(Agreed::Http2(stream)) => (ClientStream::Tls(Box::new(stream)), true),
             Ok(Agreed::Proven) => return,
@@ -54,7 +56,7 @@ pub(super) async fn converse(shared: Rc<Shared>, cohort: Rc<Cohort>, stream: Tcp
     let io = ClientIo::new(stream, &shared.limits, Arc::clone(&client));
     let http2 = if is_http2 { Some(io.into_http2()) } else { speak_http1(&shared, &cohort, io, &client).await };
     if let Some(io) = http2 {
-        http2::speak(&shared, &cohort, io, &client).await;
+        Box::pin(http2::speak(&shared, &cohort, io, &client)).await;
     }
 }
 
@@ -82,9 +84,9 @@ async fn speak_http1(shared: &Rc<Shared>, cohort: &Rc<Cohort>, io: ClientIo, cli
     let mut io = conn.into_parts()?.io.into_inner();
     match io.opening() {
         Opening::Preface => return Some(io.into_http2()),
-        Opening::Refused(status) => part(io, status).await,
-        Opening::Http1 if is_cut => break_off(io.stream_mut(), client).await,
-        Opening::Http1 if is_unread => linger(io.stream_mut()).await,
+        Opening::Refused(status) => Box::pin(part(io, status)).await,
+        Opening::Http1 if is_cut => Box::pin(break_off(io.stream_mut(), client)).await,
+        Opening::Http1 if is_unread => Box::pin(linger(io.stream_mut())).await,
         Opening::Http1 | Opening::Http2 => {}
     }
     None

@@ -33,7 +33,8 @@ pub(super) async fn answer(shared: Rc<Shared>, client: Arc<Client>, request: Req
     crate::failpoint!("proxy::request");
     let open = client.open(request.version());
     let mut record = None;
-    let mut answer = judge_and_forward(&shared, &client, request, &mut record).await;
+    // In a box of its own, which goes with the answer: hyper keeps the room of this future as long as the connection.
+    let mut answer = Box::pin(judge_and_forward(&shared, &client, request, &mut record)).await;
     if let Some(record) = &mut record {
         record.answered(&mut answer);
     }
@@ -82,7 +83,7 @@ async fn judge_and_forward(
         (None, Target::None) => pages::unknown_host(reader, &plan.host),
         (None, target) => {
             let request = Request::from_parts(head, body);
-            Box::pin(forward(shared, target, &edge, request, &plan, client, record)).await
+            forward(shared, target, &edge, request, &plan, client, record).await
         }
     };
     edge::to_client(&edge, is_tls, answer.headers_mut());
