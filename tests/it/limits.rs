@@ -48,6 +48,7 @@ fn an_app_that_eats_memory_is_killed_alone_and_told_so() {
     mini.anna.push(Repo::hello().path(), mini.ssh, "hello", &["main"]).ok();
     let hello = mini.state("hello");
     mini.anna.ssh(mini.ssh, "limits:set blog memory=32m cpus=0.5").ok();
+    eventually("the one without a limit to be gone", || (mini.docker().containers().len() == 2).then_some(()));
     let limited = "33554432 33554432 500000000";
     let is_limited =
         |id: &String| Docker::inspect(id, "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}}") == limited;
