@@ -79,7 +79,7 @@ fn idle_connections_cost_little_and_hold_nobody_up() {
         ],
     );
     // What is not optimised is larger.
-    let most_bytes_each = if cfg!(debug_assertions) { 32_000 } else { 15_000 };
+    let most_bytes_each = if cfg!(debug_assertions) { 25_000 } else { 15_000 };
     let most = (most_bytes_each * wanted as u64) >> 20;
     assert!(with - before <= most, "{before} MiB before, {with} MiB with {wanted} connections, {most} MiB more at most");
     drop(idle);
