@@ -2,7 +2,7 @@
 #
 # `peer_NAME` writes what the proxy needs into $work and sets `command`, by which it is started in the foreground. It is to listen on
 # 127.0.0.1 at $http, and where it can at $h2c (HTTP/2 without TLS) and $https ($cert, $key: HTTP/1.1 and HTTP/2), and to know the
-# $hosts hosts app0.test … of $work/routes: app<N> is served on 127.0.0.1:$((upstream + N % 20)). Behind TLS app0.test will do.
+# $hosts hosts app0.test … of $work/routes: app<N> is served at `address_of N`. Behind TLS app0.test will do.
 
 # As it is shipped: with a line and figures of each request. All clients of the bench have one address.
 peer_mini() { mini_as mini "$mini"; }
@@ -43,11 +43,11 @@ peer_nginx() {
     return 404; }
   server { listen 127.0.0.1:$https ssl http2 reuseport backlog=4096 default_server; location / { proxy_pass http://u0; } }
 EOT
-    for i in {0..19}; do
-      echo "  upstream u$i { server 127.0.0.1:$((upstream + i)); keepalive 512; keepalive_requests 100000000; keepalive_timeout 60s; }"
+    for ((i = 0; i < addresses; i++)); do
+      echo "  upstream u$i { server $(address_of "$i"); keepalive 512; keepalive_requests 100000000; keepalive_timeout 60s; }"
     done
     for ((i = 0; i < hosts; i++)); do
-      echo "  server { listen 127.0.0.1:$http; listen 127.0.0.1:$h2c http2; server_name app$i.test; location / { proxy_pass http://u$((i % 20)); } }"
+      echo "  server { listen 127.0.0.1:$http; listen 127.0.0.1:$h2c http2; server_name app$i.test; location / { proxy_pass http://u$((i % addresses)); } }"
     done
     echo "}"
   } >"$config"
@@ -62,7 +62,7 @@ peer_dokku() {
     echo "  sendfile on; tcp_nopush on; types_hash_max_size 2048; gzip on;"
     for ((i = 0; i < hosts; i++)); do
       cat <<EOT
-  upstream app$i-5000 { server 127.0.0.1:$((upstream + i % 20)); }
+  upstream app$i-5000 { server $(address_of "$i"); }
   server { listen 127.0.0.1:$http; server_name app$i.test; access_log $work/dokku-access.log; underscores_in_headers off;
     client_body_timeout 60s; client_header_timeout 60s; keepalive_timeout 75s; lingering_timeout 5s; send_timeout 60s; client_max_body_size 1m;
     location / { gzip on; gzip_min_length 1100; gzip_buffers 4 32k; gzip_vary on; gzip_comp_level 6;
@@ -91,7 +91,7 @@ nginx_main() {
 peer_haproxy() {
   local config=$work/haproxy.cfg i
   command="haproxy -W -f $config"
-  for ((i = 0; i < hosts; i++)); do echo "app$i.test u$((i % 20))"; done >"$work/haproxy.map"
+  for ((i = 0; i < hosts; i++)); do echo "app$i.test u$((i % addresses))"; done >"$work/haproxy.map"
   cat "$cert" "$key" >"$work/haproxy.pem"
   {
     cat <<EOT
@@ -120,7 +120,7 @@ frontend all
 backend none
   http-request return status 404
 EOT
-    for i in {0..19}; do printf 'backend u%d\n  server app 127.0.0.1:%d pool-purge-delay 60s\n' "$i" $((upstream + i)); done
+    for ((i = 0; i < addresses; i++)); do printf 'backend u%d\n  server app %s pool-purge-delay 60s\n' "$i" "$(address_of "$i")"; done
   } >"$config"
 }
 
@@ -130,9 +130,9 @@ peer_caddy() {
   command="caddy run --config $config --adapter caddyfile" h2c=$http
   {
     printf '{\n  admin off\n  auto_https off\n  servers {\n    protocols h1 h2 h2c\n  }\n  log {\n    level ERROR\n  }\n}\n'
-    for i in {0..19}; do
-      for ((k = i; k < hosts; k += 20)); do printf '%shttp://app%d.test:%d' "$( ((k == i)) || echo ', ')" "$k" "$http"; done
-      printf ' {\n  bind 127.0.0.1\n  reverse_proxy 127.0.0.1:%d {\n%s  }\n}\n' $((upstream + i)) "$keep"
+    for ((i = 0; i < addresses; i++)); do
+      for ((k = i; k < hosts; k += addresses)); do printf '%shttp://app%d.test:%d' "$( ((k == i)) || echo ', ')" "$k" "$http"; done
+      printf ' {\n  bind 127.0.0.1\n  reverse_proxy %s {\n%s  }\n}\n' "$(address_of "$i")" "$keep"
     done
     printf 'https://app0.test:%d {\n  bind 127.0.0.1\n  tls %s %s\n  reverse_proxy 127.0.0.1:%d {\n%s  }\n}\n' "$https" "$cert" "$key" "$upstream" "$keep"
   } >"$config"
@@ -143,4 +143,11 @@ peer_go() {
   h2c=''
   GO111MODULE=off GOCACHE=$work/go-cache go build -o "$work/goproxy" "$here/peers/goproxy.go"
   command="$work/goproxy 127.0.0.1:$http 127.0.0.1:$https $cert $key $work/routes"
+}
+
+# The least that a proxy of hyper does: what mini costs above it is mini's own doing, and what it costs above nginx is hyper's.
+peer_hyper() {
+  https=''
+  cargo build --release --locked --quiet --manifest-path "$here/peers/hyper/Cargo.toml" --target-dir "$work/hyper"
+  command="$work/hyper/release/bare-hyper 127.0.0.1:$http 127.0.0.1:$h2c $work/routes"
 }

@@ -9,6 +9,8 @@ work=$target/bench-proxy
 pbench=$work/pbench
 secs=${SECS:-0.8}
 hosts=1000
+# At how many addresses they are: a multiple of 20.
+addresses=${ADDRESSES:-20}
 # Below the range that the kernel takes for clients' ends.
 upstream=${PORT_BASE:-20000}
 cert=$work/cert.pem key=$work/key.pem
@@ -24,14 +26,17 @@ prepare() {
   [[ -e $cert ]] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj /CN=app0.test \
     -addext subjectAltName=DNS:app0.test -keyout "$key" -out "$cert" 2>/dev/null
   local i
-  for ((i = 0; i < hosts; i++)); do echo "app$i.test 127.0.0.1:$((upstream + i % 20))"; done >"$work/routes"
+  for ((i = 0; i < hosts; i++)); do echo "app$i.test $(address_of "$i")"; done >"$work/routes"
   ulimit -n "$(ulimit -Hn)"
   trap stop_all EXIT
   trap 'exit 130' INT TERM
 }
 
+# address_of HOST: 20 ports of 127.0.0.1, then 20 of the next one.
+address_of() { echo "127.0.0.$((1 + $1 % addresses / 20)):$((upstream + $1 % 20))"; }
+
 start_upstream() {
-  start upstream "$pbench" upstream "$upstream" 20
+  start upstream "$pbench" upstream "$upstream" 20 $((addresses / 20))
   wait_until answers "$upstream"
 }
 

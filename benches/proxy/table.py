@@ -5,7 +5,7 @@ import json
 import statistics
 import sys
 
-NAMES = {"nginx": "nginx, tuned", "haproxy": "haproxy", "caddy": "Caddy", "go": "Go ReverseProxy", "dokku": "nginx as Dokku's", "before": "mini before"}
+NAMES = {"nginx": "nginx, tuned", "haproxy": "haproxy", "caddy": "Caddy", "go": "Go ReverseProxy", "dokku": "nginx as Dokku's", "hyper": "bare hyper", "before": "mini before"}
 
 
 def main(cases_file, results_file):

@@ -8,7 +8,7 @@
 #include <time.h>
 
 static int usage(void) {
-  fputs("pbench upstream PORT COUNT    an app on COUNT ports: GET /1k /100k /bytes/N /ws, POST anything\n"
+  fputs("pbench upstream PORT COUNT HOSTS    an app on COUNT ports of HOSTS addresses from 127.0.0.1 on: GET /1k /100k /bytes/N /ws, POST anything\n"
         "pbench load OPTIONS PORT      load on 127.0.0.1:PORT, and one line of JSON\n"
         "pbench cost PID               what a process and its children have cost, as JSON\n"
         "options of load:\n"
@@ -37,7 +37,7 @@ int main(int argc, char **argv) {
   setrlimit(RLIMIT_NOFILE, &files);
   signal(SIGPIPE, SIG_IGN);
   const char *verb = argc > 1 ? argv[1] : "";
-  if (!strcmp(verb, "upstream") && argc == 4) return upstream(atoi(argv[2]), atoi(argv[3]));
+  if (!strcmp(verb, "upstream") && argc == 5) return upstream(atoi(argv[2]), atoi(argv[3]), atoi(argv[4]));
   if (!strcmp(verb, "load") && argc > 2) return load(argc - 1, argv + 1);
   if (!strcmp(verb, "cost") && argc == 3) return print_cost(atoi(argv[2]));
   return usage();

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int upstream(int port, int count);
+int upstream(int port, int count, int hosts);
 int load(int argc, char **argv);
 
 // What the tree of processes under one has cost so far.

@@ -139,10 +139,10 @@ static struct peer *new_peer(enum kind kind, int fd) {
   return peer;
 }
 
-static void listen_on(int epoll, int port) {
+static void listen_on(int epoll, int host, int port) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK + host)};
   if (bind(fd, (void *)&address, sizeof address) || listen(fd, 4096)) die("upstream");
   watch(epoll, new_peer(LISTENER, fd), EPOLLIN);
 }
@@ -154,11 +154,11 @@ static void accept_all(int epoll, struct peer *listener) {
   }
 }
 
-int upstream(int port, int count) {
+int upstream(int port, int count, int hosts) {
   answer_empty = make(2), answer_1k = make(1024), answer_100k = make(102400);
   memset(filler, 'x', sizeof filler);
   int epoll = epoll_create1(0);
-  for (int i = 0; i < count; i++) listen_on(epoll, port + i);
+  for (int i = 0; i < count * hosts; i++) listen_on(epoll, i / count, port + i % count);
   for (;;) {
     struct epoll_event events[256];
     int ready = epoll_wait(epoll, events, 256, -1);
