@@ -55,7 +55,7 @@ mod tests {
         let (dir, access) = (tempfile::tempdir().unwrap(), AccessLog::default());
         let (logs, reader, writer) = (Logs::open(dir.path()).unwrap(), access.read(), access.writer());
         let meters = [(), ()].map(|()| Arc::new(Meter::new(AppId::random())));
-        let say = |at: usize, text: &str| writer.write(Arc::clone(&meters[at]), Stamp::from_millis(1), |line| line.push_str(text));
+        let say = |at: usize, text: &str| writer.write(&meters[at], Stamp::from_millis(1), |line| line.push_str(text));
         say(0, "one");
         say(1, "other");
         say(0, &"x".repeat(ACCESS_BACKLOG_BYTES));

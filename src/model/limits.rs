@@ -186,7 +186,7 @@ pub const MAX_HEAD_BYTES: usize = 64 << 10;
 pub const SCRAPERS: usize = 32;
 /// Access lines are fetched from a core this long after the first, or once they are this many bytes.
 pub const ACCESS_DELAY: Duration = Duration::from_millis(50);
-pub const ACCESS_BATCH_BYTES: usize = 64 << 10;
+pub const ACCESS_BATCH_BYTES: usize = 256 << 10;
 /// Access lines of one core that wait to be fetched; more are counted and left out.
 pub const ACCESS_BACKLOG_BYTES: usize = 4 << 20;
 /// The longest path in an access line; the rest of it is cut.

@@ -1,11 +1,14 @@
 //! One core's accept loop: who is let in, and by which core served.
 
+use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::header::HeaderValue;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -28,12 +31,20 @@ struct Door {
     shared: Rc<Shared>,
     listeners: Listeners,
     dealt: Dealt,
+    /// A socket that was inherited may hold connections of before its options were set: they did not inherit them.
+    finds_some_of_before: bool,
 }
 
 /// One core's duplicates of the listening sockets.
 pub(super) struct Listeners {
-    pub(super) http: TcpListener,
-    pub(super) https: Option<TcpListener>,
+    pub(super) http: Listener,
+    pub(super) https: Option<Listener>,
+}
+
+/// A listening socket, and its port in digits.
+pub(super) struct Listener {
+    socket: TcpListener,
+    port: HeaderValue,
 }
 
 /// Serves until `shutdown`, then ends every connection.
@@ -42,7 +53,7 @@ pub(super) struct Listeners {
 /// waits for the next server only while what came in last is answered.
 pub(super) async fn serve(shared: Rc<Shared>, listeners: Listeners, dealt: Dealt, shutdown: CancellationToken) {
     let (grace, cohort) = (shared.limits.grace, Rc::clone(&shared.cohort));
-    let mut door = Door { shared, listeners, dealt };
+    let mut door = Door { shared, listeners, dealt, finds_some_of_before: true };
     door.open_until(shutdown.cancelled(), &cohort).await;
     cohort.call(Call::Finish);
     let late = Cohort::new(Call::Finish);
@@ -57,16 +68,19 @@ impl Door {
     /// Takes connections in until `end`, as members of `cohort`.
     async fn open_until(&mut self, end: impl Future<Output = ()>, cohort: &Rc<Cohort>) {
         let mut end = std::pin::pin!(end);
-        let mut sweep = interval(SWEEP_EVERY);
+        let mut sweep = interval_at(Instant::now() + SWEEP_EVERY, SWEEP_EVERY);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 () = &mut end => break,
-                _ = sweep.tick() => self.shared.pool.sweep(),
+                _ = sweep.tick() => {
+                    self.finds_some_of_before = false;
+                    self.shared.pool.sweep();
+                }
                 Some(arrival) = self.dealt.recv() => self.take(cohort, arrival),
                 accepted = self.listeners.accept() => match accepted {
-                    Ok((stream, entrance)) => self.deal(cohort, stream, entrance),
+                    Ok((stream, client, entrance)) => self.deal(cohort, stream, client, entrance),
                     Err(err) if is_about_one_client(&err) => {}
                     Err(err) => {
                         tracing::warn!(error = %err, "accept failed, trying again");
@@ -87,33 +101,34 @@ impl Door {
     }
 
     /// Keeps a connection, or gives it to a core that has less to do.
-    fn deal(&self, cohort: &Rc<Cohort>, stream: TcpStream, entrance: Entrance) {
+    fn deal(&self, cohort: &Rc<Cohort>, stream: TcpStream, client: IpAddr, entrance: Entrance) {
         let counted = self.shared.deal.pick();
         if self.shared.deal.is_own(&counted) {
-            return self.admit(cohort, stream, entrance, counted);
+            return self.admit(cohort, stream, client, entrance, counted);
         }
         let Ok(stream) = stream.into_std() else { return };
-        if let Some(arrival) = self.shared.deal.give(Arrival { stream, entrance, counted }) {
+        if let Some(arrival) = self.shared.deal.give(Arrival { stream, client, entrance, counted }) {
             self.take(cohort, arrival);
         }
     }
 
     fn take(&self, cohort: &Rc<Cohort>, arrival: Arrival) {
         if let Ok(stream) = TcpStream::from_std(arrival.stream) {
-            self.admit(cohort, stream, arrival.entrance, arrival.counted);
+            self.admit(cohort, stream, arrival.client, arrival.entrance, arrival.counted);
         }
     }
 
-    fn admit(&self, cohort: &Rc<Cohort>, stream: TcpStream, entrance: Entrance, counted: Counted) {
-        // A client that left already has no address any more.
-        let (Ok(client), Ok(local), Ok(())) = (stream.peer_addr(), stream.local_addr(), watch_peer(&stream)) else { return };
-        let admitted = match self.shared.admission.enter(client.ip()) {
+    fn admit(&self, cohort: &Rc<Cohort>, stream: TcpStream, client: IpAddr, entrance: Entrance, counted: Counted) {
+        if self.finds_some_of_before && watch_peer(&stream).is_err() {
+            return;
+        }
+        let admitted = match self.shared.admission.enter(client) {
             Ok(admitted) => admitted,
             Err(crowded) => return turn_away(&stream, entrance, crowded),
         };
         let span = tracing::debug_span!("connection", client.addr = %client);
         let tls = self.shared.tls.clone().filter(|_| entrance == Entrance::Https);
-        let client = Arc::new(Client::new(Ends::new(client, local, tls.is_some())));
+        let client = Arc::new(Client::new(Ends::new(client, self.listeners.port(entrance), tls.is_some())));
         let (shared, until_cut, member) = (Rc::clone(&self.shared), cohort.until(Call::Cut), Rc::clone(cohort));
         let connection = async move {
             let _counted = (admitted, counted);
@@ -130,18 +145,39 @@ impl Door {
 // === impl Listeners ===
 
 impl Listeners {
-    async fn accept(&self) -> std::io::Result<(TcpStream, Entrance)> {
-        let Some(https) = &self.https else { return self.http.accept().await.map(|(stream, _)| (stream, Entrance::Http)) };
+    async fn accept(&self) -> io::Result<(TcpStream, IpAddr, Entrance)> {
+        let Some(https) = &self.https else { return self.http.accept(Entrance::Http).await };
         // In turn at random: neither entrance keeps the other one waiting.
         tokio::select! {
-            accepted = self.http.accept() => accepted.map(|(stream, _)| (stream, Entrance::Http)),
-            accepted = https.accept() => accepted.map(|(stream, _)| (stream, Entrance::Https)),
+            accepted = self.http.accept(Entrance::Http) => accepted,
+            accepted = https.accept(Entrance::Https) => accepted,
+        }
+    }
+
+    fn port(&self, entrance: Entrance) -> HeaderValue {
+        match (entrance, &self.https) {
+            (Entrance::Https, Some(https)) => https.port.clone(),
+            _ => self.http.port.clone(),
         }
     }
 }
 
-fn is_about_one_client(err: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+// === impl Listener ===
+
+impl Listener {
+    /// Lets the runtime of the caller accept.
+    pub(super) fn from_std(socket: std::net::TcpListener) -> io::Result<Listener> {
+        let port = socket.local_addr()?.port();
+        Ok(Listener { socket: TcpListener::from_std(socket)?, port: port.into() })
+    }
+
+    async fn accept(&self, entrance: Entrance) -> io::Result<(TcpStream, IpAddr, Entrance)> {
+        self.socket.accept().await.map(|(stream, client)| (stream, client.ip(), entrance))
+    }
+}
+
+fn is_about_one_client(err: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(err.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 

@@ -1,6 +1,6 @@
 //! Requests to the server itself: the welcome page, and what goes through the doorway to the API.
 
-use std::rc::Rc;
+use std::pin::pin;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -11,45 +11,50 @@ use tokio::time::timeout;
 use super::answer::AnswerBody;
 use super::client::Client;
 use super::cores::Shared;
-use super::exchange;
 use super::headers::{self, Trailers, X_REQUEST_ID};
+use super::outgoing::{outgoing, upload};
 use super::pages::{self, Reader};
-use super::rules::Plan;
 use super::upload::UploadWatch;
 use super::upstream::{Carrier, Failure, Link};
-use crate::route::{Doorway, Protocol};
+use super::visitor::Visitor;
+use crate::route::{Doorway, HostName, Protocol};
 
-/// Answers a request for the bare address.
-pub(super) async fn answer(shared: &Rc<Shared>, head: Parts, body: Incoming, plan: &Plan, client: &Arc<Client>) -> Response<AnswerBody> {
-    let reader = Reader::of(&head.headers);
-    let path = head.uri.path();
-    if path == "/" && [Method::GET, Method::HEAD].contains(&head.method) {
-        return pages::welcome(reader);
-    }
-    match &shared.doorway {
-        Some(doorway) if path == "/v1" || path.starts_with("/v1/") => forward(shared, doorway, head, body, plan, client).await,
-        _ => pages::no_such_page(reader),
+/// A request for the bare address.
+pub(super) struct Call {
+    pub(super) head: Parts,
+    pub(super) body: Incoming,
+    pub(super) host: HostName,
+    pub(super) visitor: Visitor,
+    pub(super) reader: Reader,
+}
+
+// === impl Call ===
+
+impl Call {
+    pub(super) async fn answer(self, shared: &Shared, client: &Arc<Client>) -> Response<AnswerBody> {
+        let path = self.head.uri.path();
+        if path == "/" && [Method::GET, Method::HEAD].contains(&self.head.method) {
+            return pages::welcome(self.reader);
+        }
+        match &shared.doorway {
+            Some(doorway) if path == "/v1" || path.starts_with("/v1/") => forward(shared, doorway, self, client).await,
+            _ => pages::no_such_page(self.reader),
+        }
     }
 }
 
-async fn forward(
-    shared: &Rc<Shared>,
-    doorway: &Doorway,
-    mut head: Parts,
-    body: Incoming,
-    plan: &Plan,
-    client: &Arc<Client>,
-) -> Response<AnswerBody> {
-    let reader = Reader::of(&head.headers);
-    headers::to_upstream(&mut head.headers, &plan.host, &plan.visitor, || shared.request_id());
-    let id = head.headers.get(&X_REQUEST_ID).cloned();
-    let (body, upload) = exchange::upload(shared, body, client, None);
-    let request = exchange::outgoing(head, body, Protocol::Http1);
+async fn forward(shared: &Shared, doorway: &Doorway, call: Call, client: &Arc<Client>) -> Response<AnswerBody> {
+    let Call { mut head, body, host, visitor, reader } = call;
+    let id = headers::identify(&mut head.headers, || shared.request_id());
+    headers::to_upstream(&mut head.headers, &host, &visitor, &client.ends);
+    let (body, upload) = upload(shared, body, client, None);
+    let request = outgoing(head, body, Protocol::Http1);
     let work = async {
         let arrival = timeout(shared.limits.connect, doorway.connect()).await.map_err(|_| Failure::Late)?;
         let mut link = Link::through(arrival.map_err(Failure::Refused)?).await?;
         // A build may say nothing for minutes before its answer; what is owed meanwhile is the client's own body.
-        let answer = link.send(request, upload.as_deref(), None).await?;
+        let answer = pin!(link.send(request));
+        let answer = link.receive(answer, upload.as_deref(), None).await?;
         Ok::<_, Failure>((answer, link))
     };
     let failure = match work.await {
@@ -65,6 +70,6 @@ async fn forward(
     }
     tracing::debug!(error = %failure, "the API did not answer");
     let mut page = pages::api_is_away();
-    page.headers_mut().extend(id.map(|id| (X_REQUEST_ID, id)));
+    page.headers_mut().insert(X_REQUEST_ID, id);
     page
 }

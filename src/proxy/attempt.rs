@@ -4,29 +4,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
-use hyper::http::request::Parts;
-use hyper::{Request, Response, Version};
+use hyper::{Request, Response};
 
 use super::client::Client;
 use super::cores::Shared;
-use super::exchange::outgoing;
-use super::interim;
 use super::multiplex::Multiplexed;
 use super::upload::{UploadBody, UploadWatch};
 use super::upstream::{Carrier, Failure, Link};
 use crate::route::{Edge, Lease, Protocol, Seat, Tried};
 
 /// A request that has not been answered yet.
-pub(super) struct Errand<'a> {
+pub(super) struct Errand {
     /// Missing only while, and after, it was sent.
     request: Option<Request<UploadBody>>,
-    /// The same once more, for a connection that was closed under the first.
-    spare: Option<Request<UploadBody>>,
+    /// It may be sent once more, where a connection was closed under the first.
+    is_repeatable: bool,
+    /// The same once more, for HTTP/2; of HTTP/1.1 the connection knows it.
+    spare: Option<Box<Request<UploadBody>>>,
     /// The first may have arrived: the app may have died of it, and does not get it again when it is back.
     may_have_arrived: bool,
-    upload: Option<&'a UploadWatch>,
-    /// Who hears informational answers.
-    hears: Option<&'a Arc<Client>>,
+    upload: Option<Arc<UploadWatch>>,
+    /// Its client is told of informational answers.
+    hears_interim: bool,
     protocol: Protocol,
     patience: Option<Duration>,
 }
@@ -43,28 +42,30 @@ pub(super) enum Attempt {
 
 // === impl Errand ===
 
-impl<'a> Errand<'a> {
+impl Errand {
     pub(super) fn new(
-        head: Parts,
-        body: UploadBody,
-        upload: Option<&'a UploadWatch>,
+        request: Request<UploadBody>,
+        upload: Option<Arc<UploadWatch>>,
+        hears_interim: bool,
         is_repeatable: bool,
-        client: &'a Arc<Client>,
         edge: &Edge,
     ) -> Self {
         let (protocol, patience) = (edge.protocol, edge.first_byte);
-        let hears = (head.version == Version::HTTP_11).then_some(client);
-        let request = outgoing(head, body, protocol);
-        let spare = is_repeatable.then(|| copy_of(&request));
-        Errand { request: Some(request), spare, may_have_arrived: false, upload, hears, protocol, patience }
+        let spare = (is_repeatable && protocol == Protocol::H2c).then(|| Box::new(copy_of(&request)));
+        Errand { request: Some(request), is_repeatable, spare, may_have_arrived: false, upload, hears_interim, protocol, patience }
+    }
+
+    /// Returns what is seen of its body.
+    pub(super) fn upload(&self) -> Option<&UploadWatch> {
+        self.upload.as_deref()
     }
 
     /// Asks the upstreams of a release, each at most once, until one takes the request.
-    pub(super) async fn attempt(&mut self, shared: &Shared, lease: &Lease) -> Attempt {
+    pub(super) async fn attempt(&mut self, shared: &Shared, client: &Arc<Client>, lease: &Lease) -> Attempt {
         let mut tried = Tried::default();
         let (mut refusal, begun) = (None, Instant::now());
         while let Some(seat) = Seat::take(lease, &mut tried) {
-            match self.send(shared, &seat).await {
+            match self.send(shared, client, &seat).await {
                 Ok((answer, carrier)) => return Attempt::Answer(answer, carrier, seat),
                 Err(failure) if self.request.is_some() => {
                     if failure.is_of_upstream() {
@@ -91,21 +92,22 @@ impl<'a> Errand<'a> {
     ///
     /// A connection may be closed in the instant in which we write: by an app that had enough of idling, or that dies. A request
     /// of which no byte left goes to a fresh one; one that may have arrived does so only if it is repeatable, and once.
-    async fn send(&mut self, shared: &Shared, seat: &Seat) -> Result<(Response<Incoming>, Carrier), Failure> {
-        let mut pooled = self.standing(shared, seat);
+    async fn send(&mut self, shared: &Shared, client: &Arc<Client>, seat: &Seat) -> Result<(Response<Incoming>, Carrier), Failure> {
+        let (mut carrier, mut is_fresh) = match self.standing(shared, seat) {
+            Some(carrier) => (carrier, false),
+            // What few requests come to is in boxes: each has room for all that it could do next.
+            None => (Box::pin(self.open(shared, seat)).await?, true),
+        };
         loop {
-            let is_fresh = pooled.is_none();
-            let mut carrier = match pooled.take() {
-                Some(carrier) => carrier,
-                None => self.open(shared, seat).await?,
-            };
-            let mut request = self.request.take().expect("it is put back before each round");
-            if let Some(client) = self.hears {
-                interim::listen(&mut request, client);
-            }
+            let request = self.request.take().expect("it is put back before each round");
             let arrived = match &mut carrier {
-                Carrier::Link(link) => link.send(request, self.upload, self.patience).await,
-                Carrier::Stream(stream) => stream.send(request, self.upload, self.patience).await,
+                Carrier::Link(link) => {
+                    link.tap.begin(self.hears_interim.then_some(client), self.is_repeatable);
+                    // In a box, since hyper's future has room for the request: two small boxes cost less than one that is not small.
+                    let mut answer = Box::pin(link.send(request));
+                    link.receive(answer.as_mut(), self.upload.as_deref(), self.patience).await
+                }
+                Carrier::Stream(stream) => Box::pin(stream.send(request, self.upload.as_deref(), self.patience)).await,
             };
             match arrived {
                 Ok(answer) => return Ok((answer, carrier)),
@@ -115,12 +117,24 @@ impl<'a> Errand<'a> {
                         return Err(Failure::Cut(err, None));
                     }
                 }
-                Err(Failure::Cut(err, None)) if !err.is_parse() && self.spare.is_some() => {
-                    self.request = self.spare.take();
+                Err(Failure::Cut(err, None)) if !err.is_parse() => {
+                    self.request = Some(self.again(&carrier).ok_or(Failure::Cut(err, None))?);
                     self.may_have_arrived = true;
                 }
                 Err(failure) => return Err(failure),
             }
+            (carrier, is_fresh) = (Box::pin(self.open(shared, seat)).await?, true);
+        }
+    }
+
+    /// Returns the request that was sent, if it may be sent once more.
+    fn again(&mut self, carrier: &Carrier) -> Option<Request<UploadBody>> {
+        if !std::mem::take(&mut self.is_repeatable) {
+            return None;
+        }
+        match carrier {
+            Carrier::Link(link) => link.tap.request(),
+            Carrier::Stream(_) => self.spare.take().map(|spare| *spare),
         }
     }
 

@@ -59,8 +59,8 @@ enum Owed {
     Nothing,
     /// A next request, which it may not have.
     Request(Instant),
-    /// The rest of a head.
-    Head(Instant),
+    /// The rest of a head, if what came was not all of it; since when is asked for where there is more to wait for.
+    Head(Option<Instant>),
 }
 
 // === impl ClientIo ===
@@ -152,7 +152,11 @@ impl ClientIo {
         if let Owed::Nothing = self.owed {
             self.owed = Owed::Request(Instant::now() + self.keep_alive);
         }
-        let (Owed::Request(deadline) | Owed::Head(deadline)) = self.owed else { return Poll::Pending };
+        let deadline = match &mut self.owed {
+            Owed::Nothing => return Poll::Pending,
+            Owed::Request(deadline) => *deadline,
+            Owed::Head(deadline) => *deadline.get_or_insert_with(|| Instant::now() + self.head),
+        };
         ready!(self.alarm.poll(cx, deadline));
         if let Owed::Request(_) = self.owed {
             return Poll::Ready(Ok(()));
@@ -230,7 +234,7 @@ impl ClientIo {
         if !self.client.is_idle() {
             self.owed = Owed::Nothing;
         } else if !matches!(self.owed, Owed::Head(_)) {
-            self.owed = Owed::Head(Instant::now() + self.head);
+            self.owed = Owed::Head(None);
         }
     }
 }
@@ -266,7 +270,12 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.goes_on() { Poll::Ready(Ok(())) } else { Pin::new(&mut self.stream).poll_shutdown(cx) }
+        let goes_on = self.goes_on();
+        match &mut self.stream {
+            ClientStream::Tls(stream) if !goes_on => Pin::new(stream).poll_shutdown(cx),
+            // Without TLS the close, which comes next, says as much.
+            ClientStream::Tls(_) | ClientStream::Plain(_) => Poll::Ready(Ok(())),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The life of a client's connection: HTTP/1.1, or HTTP/2 from its preface on, until one side ends it.
 
-use std::convert::Infallible;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,36 +60,60 @@ pub(super) async fn converse(shared: Rc<Shared>, cohort: Rc<Cohort>, stream: Tcp
     }
 }
 
+/// What is left to do on a connection after HTTP/1.1.
+enum Parting {
+    Over,
+    /// This ends it.
+    Last(Pin<Box<dyn Future<Output = ()>>>),
+    Http2(ClientIo),
+}
+
 /// Speaks HTTP/1.1; gives the stream back when its client begins with HTTP/2's preface.
-async fn speak_http1(shared: &Rc<Shared>, cohort: &Rc<Cohort>, io: ClientIo, client: &Arc<Client>) -> Option<ClientIo> {
-    let service = service_fn(|request| {
-        let answer = answer(Rc::clone(shared), Arc::clone(client), request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
+///
+/// What it is given has moved on before it is first polled: an argument of an `async fn` keeps a place of its own.
+fn speak_http1<'a>(
+    shared: &'a Rc<Shared>,
+    cohort: &'a Rc<Cohort>,
+    io: ClientIo,
+    client: &'a Arc<Client>,
+) -> impl Future<Output = Option<ClientIo>> + use<'a> {
+    let service = service_fn(|request| answer(Rc::clone(shared), Arc::clone(client), request));
     let mut conn = shared.http1.serve_connection(TokioIo::new(io), service).with_upgrades();
-    let ended = tokio::select! {
-        biased;
-        ended = &mut conn => ended,
-        () = last_call(cohort) => {
-            std::pin::Pin::new(&mut conn).graceful_shutdown();
-            (&mut conn).await
+    async move {
+        let ended = tokio::select! {
+            biased;
+            ended = &mut conn => ended,
+            () = last_call(cohort) => {
+                Pin::new(&mut conn).graceful_shutdown();
+                (&mut conn).await
+            }
+        };
+        // Nothing comes back after an upgrade.
+        match parting(conn.into_parts()?.io.into_inner(), &ended, client) {
+            Parting::Over => None,
+            Parting::Last(words) => {
+                words.await;
+                None
+            }
+            Parting::Http2(io) => Some(io),
         }
-    };
+    }
+}
+
+/// Finds how a connection ends that hyper has done with.
+fn parting(io: ClientIo, ended: &hyper::Result<()>, client: &Arc<Client>) -> Parting {
     let is_unread = ended.is_err() || client.owes_body();
     let is_cut = ended.as_ref().is_err_and(hyper::Error::is_user);
-    if let Err(err) = &ended {
+    if let Err(err) = ended {
         tracing::debug!(error = %err, "connection ended");
     }
-    // Nothing comes back after an upgrade.
-    let mut io = conn.into_parts()?.io.into_inner();
     match io.opening() {
-        Opening::Preface => return Some(io.into_http2()),
-        Opening::Refused(status) => Box::pin(part(io, status)).await,
-        Opening::Http1 if is_cut => Box::pin(break_off(io.stream_mut(), client)).await,
-        Opening::Http1 if is_unread => Box::pin(linger(io.stream_mut())).await,
-        Opening::Http1 | Opening::Http2 => {}
+        Opening::Preface => Parting::Http2(io.into_http2()),
+        Opening::Refused(status) => Parting::Last(Box::pin(part(io, status))),
+        Opening::Http1 if is_cut => Parting::Last(Box::pin(break_off(io.into_stream(), client.is_old()))),
+        Opening::Http1 if is_unread => Parting::Last(Box::pin(linger(io.into_stream()))),
+        Opening::Http1 | Opening::Http2 => Parting::Over,
     }
-    None
 }
 
 /// Resolves a moment after the cohort is called to finish.
@@ -108,22 +132,22 @@ async fn part(mut io: ClientIo, status: u16) {
     };
     let said = io.stream_mut().write_all(page.as_bytes());
     if matches!(timeout(LINGER_SILENCE, said).await, Ok(Ok(()))) {
-        linger(io.stream_mut()).await;
+        linger(io.into_stream()).await;
     }
 }
 
 /// Ends a connection whose answer broke off so that nobody takes the half for the whole: without TLS's word that this is the end
 /// (RFC 8446 §6.1), and with a reset where a client knows the end of an answer by that of its connection.
-async fn break_off(stream: &mut ClientStream, client: &Client) {
+async fn break_off(stream: ClientStream, client_is_old: bool) {
     match stream {
-        ClientStream::Plain(stream) if client.is_old() => drop(SockRef::from(&*stream).set_linger(Some(Duration::ZERO))),
+        ClientStream::Plain(stream) if client_is_old => drop(SockRef::from(&stream).set_linger(Some(Duration::ZERO))),
         ClientStream::Plain(stream) => linger(stream).await,
-        ClientStream::Tls(stream) => linger(stream.get_mut().0).await,
+        ClientStream::Tls(stream) => linger(stream.into_inner().0).await,
     }
 }
 
 /// Closes the writing half and reads what the client still sends, so that it can read our last answer.
-async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let drain = async {
         let mut scratch = [0; 4096];
         if stream.shutdown().await.is_ok() {

@@ -1,7 +1,7 @@
 //! A thread for each core, with a runtime, connections and pools of its own.
 
-use std::cell::Cell;
-use std::io::{self, Write};
+use std::cell::RefCell;
+use std::io;
 use std::net::TcpListener as StdListener;
 use std::os::fd::AsFd;
 use std::rc::Rc;
@@ -14,15 +14,16 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::accept::{self, Listeners};
+use super::accept::{self, Listener, Listeners};
 use super::admission::Admission;
 use super::deal::{Deal, Dealt};
 use super::ending::{Call, Cohort};
+use super::ids::Ids;
+use super::keepalive::watch_peer;
 use super::pool::Pool;
 use super::tls::Tls;
 use super::{Limits, Proxy, TrustedProxies, connection};
 use crate::error::{Error, Result};
-use crate::model::AppId;
 use crate::route::{AccessWriter, Doorway, Routes};
 
 /// What the connections of one core share.
@@ -43,9 +44,7 @@ pub(super) struct Shared {
     /// Connections of before the stop, and tunnels.
     pub(super) cohort: Rc<Cohort>,
     pub(super) http1: hyper::server::conn::http1::Builder,
-    /// Request ids: a random half for this core, a number for the request.
-    id_prefix: String,
-    next_id: Cell<u64>,
+    ids: RefCell<Ids>,
 }
 
 /// Serves on every core until `shutdown` and the end of all connections.
@@ -68,8 +67,9 @@ pub(super) async fn serve(proxy: Proxy, listener: TcpListener, shutdown: Cancell
     Ok(())
 }
 
-/// A second descriptor of the same socket, for another core's runtime.
+/// A second descriptor of the same socket, for another core's runtime; its connections inherit what [`watch_peer`] sets.
 fn duplicate(listener: &TcpListener) -> io::Result<StdListener> {
+    watch_peer(listener)?;
     listener.as_fd().try_clone_to_owned().map(StdListener::from)
 }
 
@@ -103,17 +103,14 @@ impl Core {
     fn run(self) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         runtime.block_on(async move {
-            let https = self.https.map(TcpListener::from_std).transpose()?;
-            let listeners = Listeners { http: TcpListener::from_std(self.http)?, https };
+            let https = self.https.map(Listener::from_std).transpose()?;
+            let listeners = Listeners { http: Listener::from_std(self.http)?, https };
             let shared = Rc::new(Shared::new(self.proxy, self.admission, self.deal));
             accept::serve(shared, listeners, self.dealt, self.shutdown).await;
             Ok(())
         })
     }
 }
-
-/// An app's id, a hyphen and a number in hex fit in.
-const MAX_ID_BYTES: usize = 64;
 
 // === impl Shared ===
 
@@ -132,9 +129,7 @@ impl Shared {
             deal,
             cohort: Cohort::new(Call::GoOn),
             http1: connection::http1(),
-            // 16 random hex digits, whatever they are called.
-            id_prefix: AppId::random().into(),
-            next_id: Cell::new(0),
+            ids: RefCell::new(Ids::new()),
         }
     }
 
@@ -144,11 +139,6 @@ impl Shared {
     }
 
     pub(super) fn request_id(&self) -> HeaderValue {
-        let number = self.next_id.replace(self.next_id.get() + 1);
-        let mut id = [0; MAX_ID_BYTES];
-        let mut left = &mut id[..];
-        write!(left, "{}-{number:x}", self.id_prefix).expect("it is long enough");
-        let written = MAX_ID_BYTES - left.len();
-        HeaderValue::from_bytes(&id[..written]).expect("hex digits are visible ASCII")
+        self.ids.borrow_mut().next()
     }
 }

@@ -1,6 +1,6 @@
 //! New connections dealt between the cores: each keeps what it accepted unless another one has clearly less to do.
 
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,6 +18,7 @@ pub(super) type Dealt = mpsc::UnboundedReceiver<Arrival>;
 /// A connection that was accepted.
 pub(super) struct Arrival {
     pub(super) stream: TcpStream,
+    pub(super) client: IpAddr,
     pub(super) entrance: Entrance,
     pub(super) counted: Counted,
 }
@@ -110,6 +111,7 @@ mod tests {
         let counted = Counted { hands: Arc::clone(&deal.hands), core: 1 };
         deal.hands[1].connections.fetch_add(1, Ordering::Relaxed);
 
-        assert!(deal.give(Arrival { stream, entrance: Entrance::Http, counted }).is_some());
+        let client = IpAddr::from([127, 0, 0, 1]);
+        assert!(deal.give(Arrival { stream, client, entrance: Entrance::Http, counted }).is_some());
     }
 }

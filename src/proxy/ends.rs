@@ -1,6 +1,6 @@
 //! The two ends of one client connection.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use hyper::header::HeaderValue;
 
@@ -11,22 +11,28 @@ use super::headers::text;
 pub(super) struct Ends {
     /// IPv4 in its own form, whatever the socket's.
     pub(super) client: IpAddr,
-    pub(super) port: u16,
     /// It is a connection of TLS.
     pub(super) is_secure: bool,
     client_text: HeaderValue,
+    port_text: HeaderValue,
 }
 
 // === impl Ends ===
 
 impl Ends {
-    pub(super) fn new(client: SocketAddr, local: SocketAddr, is_secure: bool) -> Ends {
-        let client = client.ip().to_canonical();
-        Ends { client, port: local.port(), is_secure, client_text: text(&client.to_string()) }
+    /// `port`: where it came in, in digits.
+    pub(super) fn new(client: IpAddr, port: HeaderValue, is_secure: bool) -> Ends {
+        let client = client.to_canonical();
+        Ends { client, is_secure, client_text: text(&client.to_string()), port_text: port }
     }
 
     /// Returns the client's address as a header's value.
-    pub(super) fn client_text(&self) -> HeaderValue {
-        self.client_text.clone()
+    pub(super) fn client_text(&self) -> &HeaderValue {
+        &self.client_text
+    }
+
+    /// Returns the port as a header's value.
+    pub(super) fn port_text(&self) -> &HeaderValue {
+        &self.port_text
     }
 }

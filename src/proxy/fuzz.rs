@@ -19,10 +19,12 @@ pub fn host(text: &str) -> Option<String> {
 #[must_use]
 pub fn forwarded(head: Request<()>, has_body: bool) -> Option<Request<()>> {
     let (mut head, ()) = head.into_parts();
-    let address = ([192, 0, 2, 1], 80).into();
-    let visitor = TrustedProxies::default().visitor(&head.headers, &Ends::new(address, address, false));
-    let Verdict::Forward(plan) = rules::judge(&head, has_body, visitor) else { return None };
-    headers::to_upstream(&mut head.headers, &plan.host, &plan.visitor, || HeaderValue::from_static("id"));
+    let address = [192, 0, 2, 1].into();
+    let ends = Ends::new(address, HeaderValue::from_static("80"), false);
+    let visitor = TrustedProxies::default().visitor(&head.headers, &ends);
+    let Verdict::Forward(plan) = rules::judge(&head, has_body) else { return None };
+    headers::identify(&mut head.headers, || HeaderValue::from_static("id"));
+    headers::to_upstream(&mut head.headers, &plan.host, &visitor, &ends);
     let mut request = Request::new(());
     *request.method_mut() = head.method;
     *request.uri_mut() = rules::target(head.uri).into();

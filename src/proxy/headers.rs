@@ -1,65 +1,35 @@
 //! Headers at the border: hop-by-hop ones end here, what a client says about forwarding is replaced by what is true.
 
 use hyper::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, SET_COOKIE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Version};
 
+use super::ends::Ends;
 use super::rules::{list, names_in_connection};
 use super::visitor::Visitor;
 use crate::route::{HostName, Protocol};
 
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    UPGRADE,
-];
-
-/// Headers by which other proxies name the client, or another host or target than the request's; from a client they are a lie.
-const CLIENT_CLAIMS: [&str; 15] = [
-    "cf-connecting-ip",
-    "client-ip",
-    "fastly-client-ip",
-    "proxy",
-    "true-client-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-host",
-    "x-http-host-override",
-    "x-original-host",
-    "x-original-url",
-    "x-originating-ip",
-    "x-real-ip",
-    "x-remote-ip",
-    "x-rewrite-url",
-];
-
 /// What gRPC says behind each of its answers and announces in none: HTTP/2 need not (gRPC over HTTP2, "Responses").
 static GRPC_TRAILERS: HeaderValue = HeaderValue::from_static("grpc-status, grpc-message, grpc-status-details-bin");
+
+/// What an app is told besides: five headers of its visitor, the host, and one of this hop.
+const ADDED: usize = 7;
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 128;
 
-/// Turns a client's headers into those that the app gets. hyper frames the body anew, from the body itself.
-pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HostName, visitor: &Visitor, request_id: impl FnOnce() -> HeaderValue) {
-    remove_hop_by_hop(headers);
+/// Turns a client's headers, but for its request's id, into those that the app gets. hyper frames the body anew, from the body itself.
+pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HostName, visitor: &Visitor, ends: &Ends) {
+    remove_named_in_connection(headers);
+    remove(headers, |name| is_hop_by_hop(name) || is_taken_by_hyper(name) || is_claim(name));
     join_cookies(headers);
-    headers.remove(TRANSFER_ENCODING);
-    // hyper says `100 Continue` itself when the first body byte is asked for.
-    headers.remove(EXPECT);
-    remove_claims(headers);
+    headers.reserve(ADDED);
     let host = headers.get(HOST).filter(|header| host.is_written(header.as_bytes())).cloned().unwrap_or_else(|| text(&host.to_string()));
-    visitor.introduce(headers, &host);
+    visitor.introduce(headers, ends, &host);
     headers.insert(HOST, host);
-    identify(headers, request_id);
 }
 
 /// Returns the request's id, which is its client's if that is one, and sees to it that the headers have it.
@@ -143,15 +113,45 @@ pub(super) fn set_websocket(headers: &mut HeaderMap) {
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    remove_named_in_connection(headers);
+    remove(headers, is_hop_by_hop);
+}
+
+fn remove_named_in_connection(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = names_in_connection(headers).filter_map(|name| name.parse().ok()).collect();
         for name in named.iter().filter(|name| ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name)) {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
+}
+
+/// Removes headers by their names, which are in lower case. One look at each that is there costs less than asking for each that may be.
+fn remove(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| goes(name.as_str())).cloned().collect();
+    for name in names {
         headers.remove(name);
     }
+}
+
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "http2-settings"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "upgrade"
+    )
+}
+
+/// hyper frames bodies, and says `100 Continue` itself when the first byte of one is asked for.
+fn is_taken_by_hyper(name: &str) -> bool {
+    matches!(name, "transfer-encoding" | "expect")
 }
 
 /// HTTP/2 may split the header into its pairs, which other hops read as one line (RFC 9113 §8.2.3).
@@ -163,17 +163,29 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-fn remove_claims(headers: &mut HeaderMap) {
-    let claims: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
-    for name in claims {
-        headers.remove(name);
-    }
-}
-
+/// Whether other proxies name the client by this header, or another host or target than the request's; from a client that is a lie.
 /// Names with `_` too: CGI-like apps read `X_Real_IP` as `X-Real-IP`.
-fn is_claim(name: &HeaderName) -> bool {
-    let text = name.as_str();
-    *name == FORWARDED || text.starts_with("x-forwarded") || text.contains('_') || CLIENT_CLAIMS.contains(&text)
+fn is_claim(name: &str) -> bool {
+    let is_known = matches!(
+        name,
+        "cf-connecting-ip"
+            | "client-ip"
+            | "fastly-client-ip"
+            | "forwarded"
+            | "proxy"
+            | "true-client-ip"
+            | "x-client-ip"
+            | "x-cluster-client-ip"
+            | "x-host"
+            | "x-http-host-override"
+            | "x-original-host"
+            | "x-original-url"
+            | "x-originating-ip"
+            | "x-real-ip"
+            | "x-remote-ip"
+            | "x-rewrite-url"
+    );
+    is_known || name.starts_with("x-forwarded") || name.bytes().any(|byte| byte == b'_')
 }
 
 fn is_request_id(value: &HeaderValue) -> bool {
@@ -188,7 +200,6 @@ pub(super) fn text(value: &str) -> HeaderValue {
 mod tests {
     use super::*;
     use crate::proxy::TrustedProxies;
-    use crate::proxy::ends::Ends;
 
     fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
@@ -196,9 +207,10 @@ mod tests {
 
     fn sent(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = map(lines);
-        let ends = Ends::new("[::ffff:9.8.7.6]:1".parse().unwrap(), "127.0.0.1:8080".parse().unwrap(), false);
+        let ends = Ends::new("::ffff:9.8.7.6".parse().unwrap(), HeaderValue::from_static("8080"), false);
         let visitor = TrustedProxies::default().visitor(&headers, &ends);
-        to_upstream(&mut headers, &"a.localhost:81".parse().unwrap(), &visitor, || HeaderValue::from_static("new"));
+        identify(&mut headers, || HeaderValue::from_static("new"));
+        to_upstream(&mut headers, &"a.localhost:81".parse().unwrap(), &visitor, &ends);
         headers
     }
 

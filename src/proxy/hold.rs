@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::AnswerBody;
 use super::cores::Shared;
 use super::ending::Call;
-use super::exchange::failure_page;
+use super::journey::failure_page;
 use super::pages::{self, Reader};
 use super::upstream::Failure;
 use crate::model::AppName;

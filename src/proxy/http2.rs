@@ -1,6 +1,5 @@
 //! HTTP/2 with clients (RFC 9113): its limits, and the end of a connection that nobody uses.
 
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,10 +54,7 @@ where
 
 /// Serves one connection from its preface on, until it ends.
 pub(super) async fn speak(shared: &Rc<Shared>, cohort: &Rc<Cohort>, io: ClientIo, client: &Arc<Client>) {
-    let service = service_fn(|request| {
-        let answer = answer(Rc::clone(shared), Arc::clone(client), request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
+    let service = service_fn(|request| answer(Rc::clone(shared), Arc::clone(client), request));
     let mut conn = server(cohort.tasks.clone()).serve_connection(TokioIo::new(io), service);
     let ended = tokio::select! {
         biased;

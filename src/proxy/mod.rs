@@ -23,14 +23,18 @@ pub mod fuzz;
 mod headers;
 mod hold;
 mod http2;
+mod ids;
 mod interim;
+mod journey;
 mod keepalive;
 mod metrics;
 mod multiplex;
+mod outgoing;
 mod pages;
 mod pool;
 mod relay;
 mod rules;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod tls;

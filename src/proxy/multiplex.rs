@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::http2::OnThisCore;
 use super::keepalive::watch_peer;
+use super::tap::Tap;
 use super::upload::UploadBody;
 use super::upstream::Failure;
 use super::upstream_io::{UpstreamIo, Wire};
@@ -62,7 +63,7 @@ impl Multiplexed {
                 .initial_connection_window_size(CONNECTION_WINDOW)
                 .keep_alive_interval(PING_EVERY)
                 .keep_alive_timeout(PING_PATIENCE);
-            let io = TokioIo::new(UpstreamIo::new(Wire::Tcp(stream)));
+            let io = TokioIo::new(UpstreamIo::new(Wire::Tcp(stream), Tap::default()));
             builder.handshake(io).await.map_err(|err| Failure::Cut(err, None))
         };
         let (sender, wire) = timeout(deadline, open).await.map_err(|_| Failure::Late)??;

@@ -25,7 +25,8 @@ pub(super) enum Reader {
 
 impl Reader {
     pub(super) fn of(headers: &HeaderMap) -> Reader {
-        let accepts = |value: &HeaderValue| value.to_str().is_ok_and(|list| list.to_ascii_lowercase().contains("text/html"));
+        const HTML: &[u8] = b"text/html";
+        let accepts = |value: &HeaderValue| value.as_bytes().windows(HTML.len()).any(|window| window.eq_ignore_ascii_case(HTML));
         if headers.get_all(ACCEPT).iter().any(accepts) { Reader::Browser } else { Reader::Program }
     }
 }

@@ -1,6 +1,6 @@
 //! A core's connections to apps between requests, by release and address: none outlives its release, and none keeps it alive.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -19,6 +19,8 @@ const MAX_IDLE: usize = 128;
 pub(super) struct Pool {
     shelves: RefCell<HashMap<Key, Shelf>>,
     max_idle: Duration,
+    /// The last sweep, which is near enough for what lies idle: a clock is not asked for each request.
+    now: Cell<Instant>,
     /// What moves HTTP/2 connections.
     pub(super) tasks: TaskTracker,
 }
@@ -38,7 +40,7 @@ struct Shelf {
 
 impl Pool {
     pub(super) fn new(max_idle: Duration) -> Self {
-        Pool { shelves: RefCell::default(), max_idle, tasks: TaskTracker::new() }
+        Pool { shelves: RefCell::default(), max_idle, now: Cell::new(Instant::now()), tasks: TaskTracker::new() }
     }
 
     /// Takes the connection that was used last, if one still stands.
@@ -58,7 +60,7 @@ impl Pool {
         }
         self.on_shelf(seat, |shelf| {
             if shelf.idle.len() < MAX_IDLE {
-                shelf.idle.push((Instant::now(), link));
+                shelf.idle.push((self.now.get(), link));
             }
         });
     }
@@ -81,6 +83,7 @@ impl Pool {
     /// Closes what idled too long, what the app closed, and everything of retired releases.
     pub(super) fn sweep(&self) {
         let (mut closing, now) = (Vec::new(), Instant::now());
+        self.now.set(now);
         let is_over = |since: Instant| now.duration_since(since) >= self.max_idle;
         self.shelves.borrow_mut().retain(|_, shelf| {
             let is_live = shelf.release.upgrade().is_some_and(|release| !release.is_retired());

@@ -5,7 +5,6 @@ use hyper::http::request::Parts;
 use hyper::http::uri::{PathAndQuery, Scheme};
 use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
 
-use super::visitor::Visitor;
 use crate::route::HostName;
 
 /// hyper takes methods of any length; the longest registered one has 17 letters.
@@ -24,7 +23,6 @@ pub(super) enum Verdict {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub host: HostName,
-    pub visitor: Visitor,
     /// It may become a tunnel, once the app says 101.
     pub is_websocket: bool,
     /// It may be sent again when a reused connection was closed under it.
@@ -41,14 +39,14 @@ pub(super) struct Refusal {
 }
 
 /// Judges a request by its head; `has_body` is what the framing came to.
-pub(super) fn judge(head: &Parts, has_body: bool, visitor: Visitor) -> Verdict {
-    match check(head, has_body, visitor) {
+pub(super) fn judge(head: &Parts, has_body: bool) -> Verdict {
+    match check(head, has_body) {
         Ok(verdict) => verdict,
         Err(refusal) => Verdict::Refuse(refusal),
     }
 }
 
-fn check(head: &Parts, has_body: bool, visitor: Visitor) -> Result<Verdict, Refusal> {
+fn check(head: &Parts, has_body: bool) -> Result<Verdict, Refusal> {
     check_method(&head.method)?;
     check_framing(&head.headers)?;
     let host = host(head)?;
@@ -59,7 +57,6 @@ fn check(head: &Parts, has_body: bool, visitor: Visitor) -> Result<Verdict, Refu
     let plain_get = head.method == Method::GET && !has_body;
     Ok(Verdict::Forward(Plan {
         host,
-        visitor,
         is_websocket: plain_get && head.version == Version::HTTP_11 && wants_websocket(&head.headers),
         is_repeatable: !has_body && [Method::GET, Method::HEAD, Method::OPTIONS].contains(&head.method),
         closes: head.headers.contains_key(TRANSFER_ENCODING),
@@ -154,8 +151,6 @@ fn bad(why: &'static str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::TrustedProxies;
-    use crate::proxy::ends::Ends;
     use hyper::Request;
 
     fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> Parts {
@@ -166,17 +161,12 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
-    fn visitor() -> Visitor {
-        let ends = Ends::new("127.0.0.1:1".parse().unwrap(), "127.0.0.1:80".parse().unwrap(), false);
-        TrustedProxies::default().visitor(&HeaderMap::new(), &ends)
-    }
-
     fn verdict(method: &str, target: &str, headers: &[(&str, &str)]) -> Verdict {
-        judge(&head(method, target, headers), false, visitor())
+        judge(&head(method, target, headers), false)
     }
 
     fn plan(method: &str, target: &str, headers: &[(&str, &str)], has_body: bool) -> Plan {
-        match judge(&head(method, target, headers), has_body, visitor()) {
+        match judge(&head(method, target, headers), has_body) {
             Verdict::Forward(plan) => plan,
             other => panic!("not forwarded: {other:?}"),
         }

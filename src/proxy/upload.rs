@@ -16,14 +16,18 @@ use super::client::Client;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
-/// A request body on its way to the app.
-pub(super) struct UploadBody {
+/// A request body on its way to the app, if there is one. In a box: requests are passed on many times, most of them without.
+pub(super) struct UploadBody(Option<Box<Upload>>);
+
+struct Upload {
+    /// Missing at its end.
     inner: Option<Incoming>,
     /// How many bytes may still come.
     left: Option<u64>,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
-    watch: Option<(Arc<UploadWatch>, Arc<Client>)>,
+    watch: Arc<UploadWatch>,
+    client: Arc<Client>,
 }
 
 /// What the waiting side sees of an upload.
@@ -46,16 +50,25 @@ const TOO_LARGE: u8 = 3;
 
 impl UploadBody {
     pub(super) fn none() -> Self {
-        UploadBody { inner: None, left: None, patience: Duration::ZERO, stalled: None, watch: None }
+        UploadBody(None)
     }
 
     /// Wraps a client's body: fails when the client owes bytes and sends none for `patience`, and after `most` bytes.
     pub(super) fn new(inner: Incoming, patience: Duration, most: Option<u64>, client: Arc<Client>) -> (Self, Arc<UploadWatch>) {
         let watch = Arc::new(UploadWatch::default());
         watch.touch();
-        (UploadBody { inner: Some(inner), left: most, patience, stalled: None, watch: Some((Arc::clone(&watch), client)) }, watch)
+        let upload = Upload { inner: Some(inner), left: most, patience, stalled: None, watch: Arc::clone(&watch), client };
+        (UploadBody(Some(Box::new(upload))), watch)
     }
 
+    fn inner(&self) -> Option<&Incoming> {
+        self.0.as_ref()?.inner.as_ref()
+    }
+}
+
+// === impl Upload ===
+
+impl Upload {
     /// Counts a frame; tells whether it is within what may come.
     fn takes(&mut self, frame: &Frame<Bytes>) -> bool {
         let length = frame.data_ref().map_or(0, Bytes::len) as u64;
@@ -66,18 +79,14 @@ impl UploadBody {
         left != Some(None)
     }
 
-    fn moved(&self, bytes: usize) {
-        self.watch.iter().for_each(|(watch, _)| watch.move_on(bytes));
-    }
-
     fn end(&mut self) {
         self.inner = None;
-        self.watch.iter().for_each(|(_, client)| client.set_owes_body(false));
+        self.client.set_owes_body(false);
     }
 
     fn fail(&mut self, trouble: u8, fault: Fault) -> Fault {
         self.inner = None;
-        self.watch.iter().for_each(|(watch, _)| watch.trouble.store(trouble, Ordering::Release));
+        self.watch.trouble.store(trouble, Ordering::Release);
         fault
     }
 }
@@ -87,10 +96,10 @@ impl Body for UploadBody {
     type Error = Fault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let this = &mut *self;
+        let Some(this) = &mut self.0 else { return Poll::Ready(None) };
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
         let frame = Pin::new(inner).poll_frame(cx);
-        this.watch.iter().for_each(|(watch, _)| watch.is_owed.store(frame.is_pending(), Ordering::Release));
+        this.watch.is_owed.store(frame.is_pending(), Ordering::Release);
         let Poll::Ready(frame) = frame else {
             let patience = this.patience;
             ready!(this.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience))).as_mut().poll(cx));
@@ -104,7 +113,7 @@ impl Body for UploadBody {
                     let fault = io::Error::new(io::ErrorKind::FileTooLarge, "the body is over its limit");
                     return Poll::Ready(Some(Err(this.fail(TOO_LARGE, fault.into()))));
                 }
-                this.moved(frame.data_ref().map_or(0, Bytes::len));
+                this.watch.move_on(frame.data_ref().map_or(0, Bytes::len));
                 if this.inner.as_ref().is_none_or(Body::is_end_stream) {
                     this.end();
                 }
@@ -112,7 +121,7 @@ impl Body for UploadBody {
             }
             // Trailers end a body and are not forwarded.
             Some(Ok(_)) | None => {
-                this.moved(0);
+                this.watch.move_on(0);
                 this.end();
                 Poll::Ready(None)
             }
@@ -121,11 +130,11 @@ impl Body for UploadBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.inner().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+        self.inner().map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use super::alarm::Alarm;
 use super::keepalive::watch_peer;
 use super::multiplex::Stream;
+use super::tap::Tap;
 use super::upload::{UploadBody, UploadWatch};
 use super::upstream_io::{UpstreamIo, Wire};
 
@@ -29,6 +30,7 @@ pub(super) struct Link {
     wire: Connection<TokioIo<UpstreamIo>, UploadBody>,
     is_finished: bool,
     alarm: Alarm,
+    pub(super) tap: Tap,
 }
 
 /// What brings an answer.
@@ -91,19 +93,24 @@ impl Link {
     }
 
     async fn over(wire: Wire) -> Result<Box<Link>, Failure> {
-        let io = TokioIo::new(UpstreamIo::new(wire));
+        let tap = Tap::default();
+        let io = TokioIo::new(UpstreamIo::new(wire, tap.clone()));
         let (sender, wire) = Builder::new().handshake(io).await.map_err(|err| Failure::Cut(err, None))?;
-        Ok(Box::new(Link { sender, wire, is_finished: false, alarm: Alarm::default() }))
+        Ok(Box::new(Link { sender, wire, is_finished: false, alarm: Alarm::default(), tap }))
     }
 
-    /// Sends a request and waits for the head of its answer, at most `patience` after the app took the last byte of the upload.
-    pub(super) async fn send(
+    /// Hands a request over; [`Self::receive`] is what sends it.
+    pub(super) fn send(&mut self, request: Request<UploadBody>) -> impl Future<Output = Arrival> + use<> {
+        self.sender.try_send_request(request)
+    }
+
+    /// Sends the request and waits for the head of its answer, at most `patience` after the app took the last byte of the upload.
+    pub(super) async fn receive(
         &mut self,
-        request: Request<UploadBody>,
+        mut answer: Pin<&mut impl Future<Output = Arrival>>,
         upload: Option<&UploadWatch>,
         patience: Option<Duration>,
     ) -> Result<Response<Incoming>, Failure> {
-        let mut answer = pin!(self.sender.try_send_request(request));
         let (wire, is_finished) = (&mut self.wire, &mut self.is_finished);
         let arrival = poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
@@ -143,7 +150,7 @@ fn drive(wire: &mut Connection<TokioIo<UpstreamIo>, UploadBody>, is_finished: &m
 // === impl Stream ===
 
 impl Stream {
-    /// As [`Link::send`].
+    /// Sends a request and waits for the head of its answer, as [`Link::receive`] does.
     pub(super) async fn send(
         &mut self,
         request: Request<UploadBody>,
@@ -154,7 +161,7 @@ impl Stream {
     }
 }
 
-type Arrival = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>;
+pub(super) type Arrival = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>;
 
 /// Waits at most `patience` after the app took the last byte of the upload; `None`: any time.
 async fn await_head(

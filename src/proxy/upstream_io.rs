@@ -2,10 +2,12 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
+
+use super::tap::Tap;
 
 /// The way to whoever answers.
 pub(super) enum Wire {
@@ -19,6 +21,7 @@ pub(super) enum Wire {
 /// while its answer still lies in the receive buffer; reading then says whether there is one.
 pub(super) struct UpstreamIo {
     wire: Wire,
+    tap: Tap,
     is_deaf: bool,
 }
 
@@ -65,8 +68,8 @@ impl AsyncWrite for Wire {
 // === impl UpstreamIo ===
 
 impl UpstreamIo {
-    pub(super) fn new(wire: Wire) -> Self {
-        UpstreamIo { wire, is_deaf: false }
+    pub(super) fn new(wire: Wire, tap: Tap) -> Self {
+        UpstreamIo { wire, tap, is_deaf: false }
     }
 
     pub(super) fn into_wire(self) -> Wire {
@@ -94,16 +97,21 @@ impl UpstreamIo {
 
 impl AsyncRead for UpstreamIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.wire).poll_read(cx, buf))?;
+        self.tap.reads(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for UpstreamIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.tap.writes(&[IoSlice::new(buf)]);
         self.write(cx, |wire, cx| wire.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.tap.writes(bufs);
         self.write(cx, |wire, cx| wire.poll_write_vectored(cx, bufs))
     }
 

@@ -27,14 +27,21 @@ pub struct TrustedProxies(Arc<[AddressRange]>);
 pub(super) struct Visitor {
     /// The last address on the request's way that is no trusted proxy's.
     pub address: IpAddr,
-    address_text: HeaderValue,
     /// It came over TLS, here or at a trusted proxy.
     pub is_secure: bool,
+    /// What a trusted proxy says; else the client is the visitor.
+    named: Option<Box<Named>>,
+}
+
+/// A visitor as a trusted proxy names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named {
+    address: HeaderValue,
     /// The addresses on the request's way, from the farthest that can be read to our peer's.
     forwarded_for: HeaderValue,
-    /// As the visitor knows it, where a trusted proxy says so.
+    /// As the visitor knows it, where the proxy says so.
     host: Option<HostName>,
-    port: u16,
+    port: HeaderValue,
 }
 
 // === impl TrustedProxies ===
@@ -59,15 +66,15 @@ impl TrustedProxies {
         let way = way(headers, ends.client);
         let address = way.iter().rev().find(|address| !self.trusts(**address)).or(way.first()).copied().unwrap_or(ends.client);
         let scheme = only(headers, &X_FORWARDED_PROTO).and_then(is_https);
-        let own_port = scheme.map_or(ends.port, |is_https| if is_https { 443 } else { 80 });
-        Visitor {
-            address,
-            address_text: text(&address.to_string()),
-            is_secure: scheme.unwrap_or(ends.is_secure),
+        let own_port = || scheme.map_or_else(|| ends.port_text().clone(), |is_https| if is_https { 443 } else { 80 }.into());
+        let port = only(headers, &X_FORWARDED_PORT).and_then(|port| port.parse().ok()).filter(|port: &u16| *port > 0);
+        let named = Named {
+            address: text(&address.to_string()),
             forwarded_for: text(&way.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")),
             host: only(headers, &X_FORWARDED_HOST).and_then(|host| host.parse().ok()),
-            port: only(headers, &X_FORWARDED_PORT).and_then(|port| port.parse().ok()).filter(|port| *port > 0).unwrap_or(own_port),
-        }
+            port: port.map_or_else(own_port, HeaderValue::from),
+        };
+        Visitor { address, is_secure: scheme.unwrap_or(ends.is_secure), named: Some(Box::new(named)) }
     }
 }
 
@@ -107,23 +114,25 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 impl Visitor {
     /// The client is the visitor, whatever it says.
     fn itself(ends: &Ends) -> Visitor {
-        Visitor {
-            address: ends.client,
-            address_text: ends.client_text(),
-            is_secure: ends.is_secure,
-            forwarded_for: ends.client_text(),
-            host: None,
-            port: ends.port,
-        }
+        Visitor { address: ends.client, is_secure: ends.is_secure, named: None }
+    }
+
+    /// Returns the address as headers and lines write it.
+    pub(super) fn address_text<'a>(&'a self, ends: &'a Ends) -> &'a HeaderValue {
+        self.named.as_ref().map_or(ends.client_text(), |named| &named.address)
     }
 
     /// Tells an app; `host` is the one that it is asked at.
-    pub(super) fn introduce(&self, headers: &mut HeaderMap, host: &HeaderValue) {
-        headers.insert(X_FORWARDED_FOR, self.forwarded_for.clone());
-        headers.insert(X_REAL_IP, self.address_text.clone());
+    pub(super) fn introduce(&self, headers: &mut HeaderMap, ends: &Ends, host: &HeaderValue) {
+        let (way, port, of_visitor) = match &self.named {
+            None => (ends.client_text(), ends.port_text(), None),
+            Some(named) => (&named.forwarded_for, &named.port, named.host.as_ref()),
+        };
+        headers.insert(X_FORWARDED_FOR, way.clone());
+        headers.insert(X_REAL_IP, self.address_text(ends).clone());
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if self.is_secure { "https" } else { "http" }));
-        headers.insert(X_FORWARDED_PORT, self.port.into());
-        headers.insert(X_FORWARDED_HOST, self.host.as_ref().map_or_else(|| host.clone(), |host| text(&host.to_string())));
+        headers.insert(X_FORWARDED_PORT, port.clone());
+        headers.insert(X_FORWARDED_HOST, of_visitor.map_or_else(|| host.clone(), |host| text(&host.to_string())));
     }
 }
 
@@ -131,53 +140,60 @@ impl Visitor {
 mod tests {
     use super::*;
 
-    fn visitor(peer: &str, lines: &[(&'static str, &'static str)]) -> Visitor {
+    /// The visitor behind a peer that comes in over TLS at port 8080, and what an app is told of it.
+    fn visitor(peer: &str, lines: &[(&'static str, &'static str)]) -> (Visitor, impl Fn(&str) -> String + use<>) {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        let ends = Ends::new(peer.parse().unwrap(), "127.0.0.1:8080".parse().unwrap(), true);
-        TrustedProxies::new(&["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]).visitor(&headers, &ends)
+        let ends = Ends::new(peer.parse().unwrap(), HeaderValue::from_static("8080"), true);
+        let visitor = TrustedProxies::new(&["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]).visitor(&headers, &ends);
+        visitor.introduce(&mut headers, &ends, &HeaderValue::from_static("asked.localhost"));
+        assert_eq!(headers["x-real-ip"], *visitor.address_text(&ends));
+        (visitor, move |name: &str| headers[name].to_str().unwrap().to_owned())
     }
 
     #[test]
     fn a_stranger_is_its_own_visitor_whatever_it_says() {
-        let visitor =
-            visitor("[::ffff:9.8.7.6]:1", &[("x-forwarded-for", "6.6.6.6"), ("x-forwarded-proto", "http"), ("x-forwarded-host", "b")]);
+        let (visitor, told) =
+            visitor("::ffff:9.8.7.6", &[("x-forwarded-for", "6.6.6.6"), ("x-forwarded-proto", "http"), ("x-forwarded-host", "b")]);
 
         assert_eq!(visitor.address.to_string(), "9.8.7.6");
-        assert_eq!(visitor.forwarded_for, "9.8.7.6");
-        assert!(visitor.is_secure && visitor.host.is_none() && visitor.port == 8080);
+        assert!(visitor.is_secure);
+        let names = ["x-forwarded-for", "x-real-ip", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"];
+        assert_eq!(names.map(told), ["9.8.7.6", "9.8.7.6", "https", "asked.localhost", "8080"]);
     }
 
     #[test]
     fn the_visitor_of_a_trusted_proxy_is_the_last_address_that_is_not_trusted() {
         let seen = |peer, list| {
-            let visitor = visitor(peer, &[("x-forwarded-for", list)]);
-            (visitor.address.to_string(), visitor.forwarded_for.to_str().unwrap().to_owned())
+            let (visitor, told) = visitor(peer, &[("x-forwarded-for", list)]);
+            assert_eq!(told("x-real-ip"), visitor.address.to_string());
+            (visitor.address.to_string(), told("x-forwarded-for"))
         };
         let of = |address: &str, way: &str| (address.to_owned(), way.to_owned());
 
-        assert_eq!(seen("10.0.0.1:1", "6.6.6.6, 7.7.7.7, 10.2.2.2"), of("7.7.7.7", "6.6.6.6, 7.7.7.7, 10.2.2.2, 10.0.0.1"));
-        assert_eq!(seen("10.0.0.1:1", "10.2.2.2"), of("10.2.2.2", "10.2.2.2, 10.0.0.1"));
-        assert_eq!(seen("[fd00::1]:1", "2001:db8::1"), of("2001:db8::1", "2001:db8::1, fd00::1"));
-        assert_eq!(seen("10.0.0.1:1", "6.6.6.6, unknown, 7.7.7.7:443"), of("7.7.7.7", "7.7.7.7, 10.0.0.1"));
-        assert_eq!(seen("10.0.0.1:1", "[2001:db8::1]:443"), of("2001:db8::1", "2001:db8::1, 10.0.0.1"));
-        assert_eq!(seen("10.0.0.1:1", "6.6.6.6,"), of("10.0.0.1", "10.0.0.1"));
+        assert_eq!(seen("10.0.0.1", "6.6.6.6, 7.7.7.7, 10.2.2.2"), of("7.7.7.7", "6.6.6.6, 7.7.7.7, 10.2.2.2, 10.0.0.1"));
+        assert_eq!(seen("10.0.0.1", "10.2.2.2"), of("10.2.2.2", "10.2.2.2, 10.0.0.1"));
+        assert_eq!(seen("fd00::1", "2001:db8::1"), of("2001:db8::1", "2001:db8::1, fd00::1"));
+        assert_eq!(seen("10.0.0.1", "6.6.6.6, unknown, 7.7.7.7:443"), of("7.7.7.7", "7.7.7.7, 10.0.0.1"));
+        assert_eq!(seen("10.0.0.1", "[2001:db8::1]:443"), of("2001:db8::1", "2001:db8::1, 10.0.0.1"));
+        assert_eq!(seen("10.0.0.1", "6.6.6.6,"), of("10.0.0.1", "10.0.0.1"));
     }
 
     #[test]
     fn only_what_is_well_formed_is_taken_from_a_trusted_proxy() {
-        let good = visitor(
-            "10.0.0.1:1",
-            &[("x-forwarded-proto", "http"), ("x-forwarded-host", "Shop.example.com:81"), ("x-forwarded-port", "81")],
-        );
-        assert_eq!((good.is_secure, good.host.unwrap().to_string(), good.port), (false, "shop.example.com:81".into(), 81));
+        let names = ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"];
+        let (good, told) =
+            visitor("10.0.0.1", &[("x-forwarded-proto", "http"), ("x-forwarded-host", "Shop.example.com:81"), ("x-forwarded-port", "81")]);
+        assert!(!good.is_secure);
+        assert_eq!(names.map(told), ["http", "shop.example.com:81", "81"]);
 
-        let bad = visitor("10.0.0.1:1", &[("x-forwarded-proto", "gopher"), ("x-forwarded-host", "a b"), ("x-forwarded-port", "0")]);
-        assert_eq!((bad.is_secure, bad.host, bad.port), (true, None, 8080));
+        let (bad, told) = visitor("10.0.0.1", &[("x-forwarded-proto", "gopher"), ("x-forwarded-host", "a b"), ("x-forwarded-port", "0")]);
+        assert!(bad.is_secure);
+        assert_eq!(names.map(told), ["https", "asked.localhost", "8080"]);
 
-        let twice = visitor("10.0.0.1:1", &[("x-forwarded-proto", "http"), ("x-forwarded-proto", "http")]);
+        let (twice, _) = visitor("10.0.0.1", &[("x-forwarded-proto", "http"), ("x-forwarded-proto", "http")]);
         assert!(twice.is_secure);
     }
 }

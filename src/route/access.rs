@@ -36,6 +36,8 @@ pub struct AccessWriter {
 /// The one end at which lines are read. Dropped, it ends the writing.
 pub struct AccessReader {
     shared: Arc<Shared>,
+    /// There may be lines of which nobody will be told again.
+    has_some: bool,
 }
 
 /// The lines of one core that nobody has fetched. Its lock is the core's own but for the moment of a fetch.
@@ -49,11 +51,14 @@ struct Buffer {
 pub struct Batch {
     text: String,
     lines: Vec<Entry>,
+    /// Whose lines these are: one after the other of one app's need it once.
+    meters: Vec<Arc<Meter>>,
     lost: Vec<(Arc<Meter>, u64)>,
 }
 
 struct Entry {
-    meter: Arc<Meter>,
+    /// An index.
+    meter: usize,
     at: Stamp,
     end: usize,
 }
@@ -80,7 +85,7 @@ impl AccessLog {
     #[must_use]
     pub fn read(&self) -> AccessReader {
         self.shared.is_read.store(true, Ordering::Relaxed);
-        AccessReader { shared: Arc::clone(&self.shared) }
+        AccessReader { shared: Arc::clone(&self.shared), has_some: true }
     }
 
     /// Makes a writer for one core.
@@ -103,7 +108,7 @@ impl AccessWriter {
 
     /// Writes what `tell` appends as one line of the app that `meter` counts; it must hold no control characters. Never waits: when
     /// [`ACCESS_BACKLOG_BYTES`] were not fetched, the line is counted as lost.
-    pub fn write(&self, meter: Arc<Meter>, at: Stamp, tell: impl FnOnce(&mut String)) {
+    pub fn write(&self, meter: &Arc<Meter>, at: Stamp, tell: impl FnOnce(&mut String)) {
         let mut batch = lock(&self.buffer.batch);
         let before = batch.text.len();
         if before >= ACCESS_BACKLOG_BYTES {
@@ -112,6 +117,7 @@ impl AccessWriter {
         }
         tell(&mut batch.text);
         let end = batch.text.len();
+        let meter = batch.index_of(meter);
         batch.lines.push(Entry { meter, at, end });
         drop(batch);
         if before == 0 {
@@ -128,22 +134,27 @@ impl AccessWriter {
 impl AccessReader {
     /// Waits for lines and returns those of each core that has some: [`ACCESS_DELAY`] after the first, or as soon as they are many.
     /// Cancel-safe: what is not returned is there for the next call.
+    ///
+    /// It waits each time, whatever is there: a reader that fetched each line as it comes would cost as much as the requests.
     pub async fn next(&mut self) -> Vec<Batch> {
         loop {
+            if !self.has_some {
+                self.shared.arrived.notified().await;
+                self.has_some = true;
+            }
+            let _ = timeout(ACCESS_DELAY, self.shared.full.notified()).await;
             let batches = self.take();
             if !batches.is_empty() {
                 return batches;
             }
-            self.shared.arrived.notified().await;
-            let _ = timeout(ACCESS_DELAY, self.shared.full.notified()).await;
         }
     }
 
     /// Returns what there is.
     pub fn take(&mut self) -> Vec<Batch> {
+        self.has_some = false;
         let buffers = lock(&self.shared.buffers).clone();
-        let batches = buffers.iter().map(|buffer| std::mem::take(&mut *lock(&buffer.batch)));
-        batches.filter(|batch| !batch.lines.is_empty()).collect()
+        buffers.iter().filter_map(|buffer| lock(&buffer.batch).take()).collect()
     }
 }
 
@@ -161,7 +172,7 @@ impl Batch {
         self.lines.iter().map(move |entry| {
             let text = &self.text[begin..entry.end];
             begin = entry.end;
-            AccessLine { meter: &entry.meter, at: entry.at, text }
+            AccessLine { meter: &self.meters[entry.meter], at: entry.at, text }
         })
     }
 
@@ -170,11 +181,29 @@ impl Batch {
         self.lost.iter().map(|(meter, count)| (&**meter, *count))
     }
 
-    fn lose(&mut self, meter: Arc<Meter>) {
+    /// Takes the lines out, if there are any, and leaves room for as many: growing to it again would copy them several times.
+    fn take(&mut self) -> Option<Batch> {
+        let next = Batch {
+            text: String::with_capacity(self.text.len()),
+            lines: Vec::with_capacity(self.lines.len()),
+            meters: Vec::with_capacity(self.meters.len()),
+            lost: Vec::new(),
+        };
+        (!self.lines.is_empty()).then(|| std::mem::replace(self, next))
+    }
+
+    fn index_of(&mut self, meter: &Arc<Meter>) -> usize {
+        if !self.meters.last().is_some_and(|last| Arc::ptr_eq(last, meter)) {
+            self.meters.push(Arc::clone(meter));
+        }
+        self.meters.len() - 1
+    }
+
+    fn lose(&mut self, meter: &Arc<Meter>) {
         meter.line_lost();
-        match self.lost.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &meter)) {
+        match self.lost.iter_mut().find(|(known, _)| Arc::ptr_eq(known, meter)) {
             Some((_, count)) => *count += 1,
-            None => self.lost.push((meter, 1)),
+            None => self.lost.push((Arc::clone(meter), 1)),
         }
     }
 }
@@ -196,7 +225,7 @@ mod tests {
     }
 
     fn say(writer: &AccessWriter, meter: &Arc<Meter>, text: &str) {
-        writer.write(Arc::clone(meter), Stamp::from_millis(7), |line| line.push_str(text));
+        writer.write(meter, Stamp::from_millis(7), |line| line.push_str(text));
     }
 
     fn texts(batches: &[Batch]) -> Vec<String> {
@@ -222,6 +251,44 @@ mod tests {
         assert!(reader.take().is_empty());
         drop(reader);
         assert!(!one.is_read());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_that_keep_coming_are_fetched_together() {
+        let (log, meter) = (AccessLog::default(), meter());
+        let (mut reader, writer) = (log.read(), log.writer());
+        let (lines, apart) = (100, ACCESS_DELAY / 10);
+        let writing = async {
+            for _ in 0..lines {
+                say(&writer, &meter, "a");
+                tokio::time::sleep(apart).await;
+            }
+        };
+        let reading = async {
+            let (mut fetches, mut seen) = (0, 0);
+            while seen < lines {
+                seen += texts(&reader.next().await).len();
+                fetches += 1;
+            }
+            fetches
+        };
+
+        let (fetches, ()) = tokio::join!(reading, writing);
+
+        assert!((8..=12).contains(&fetches), "{fetches}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_is_given_up_loses_no_line() {
+        let (log, meter) = (AccessLog::default(), meter());
+        let (mut reader, writer) = (log.read(), log.writer());
+        let short = ACCESS_DELAY / 2;
+        assert!(timeout(ACCESS_DELAY * 2, reader.next()).await.is_err(), "there is none");
+        say(&writer, &meter, "a");
+
+        assert!(timeout(short, reader.next()).await.is_err(), "too soon");
+
+        assert_eq!(texts(&reader.next().await), ["a"]);
     }
 
     #[tokio::test(start_paused = true)]

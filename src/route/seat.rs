@@ -39,6 +39,12 @@ impl Seat {
         self.lease.at(self.index).address()
     }
 
+    /// Returns the address as lines write it.
+    #[must_use]
+    pub fn address_text(&self) -> &str {
+        self.lease.at(self.index).text()
+    }
+
     #[must_use]
     pub fn release(&self) -> &Lease {
         &self.lease

@@ -62,8 +62,9 @@ struct Shared {
 
 #[derive(Clone, Default)]
 struct Table {
-    apps: HashMap<AppId, Entry>,
-    names: HashMap<String, AppId>,
+    apps: HashMap<AppId, Arc<Entry>>,
+    /// The same by their names: most requests are for those.
+    names: HashMap<String, Arc<Entry>>,
     /// Domains of their owners' own.
     domains: HashMap<String, AppId>,
 }
@@ -122,7 +123,7 @@ impl Routes {
         let entry = match place(host, self.shared.domain.as_deref()) {
             Place::Bare => return Found { target: Target::Api, edge: None, meter: None },
             Place::Elsewhere => table.behind(host),
-            Place::App(label) => table.names.get(label).and_then(|id| table.apps.get(id)).or_else(|| table.behind(host)),
+            Place::App(label) => table.names.get(label).or_else(|| table.behind(host)),
         };
         match entry {
             Some(entry) => Found { target: entry.target(), edge: Some(Arc::clone(&entry.edge)), meter: Some(Arc::clone(&entry.meter)) },
@@ -142,7 +143,7 @@ impl Routes {
     #[must_use]
     pub fn secure_domain(&self, app: &AppName) -> Option<String> {
         let table = self.shared.table.load();
-        let id = table.names.get(app.as_str())?;
+        let id = table.names.get(app.as_str())?.meter.app();
         let secure = |domain: &&String| self.shared.certificates.find(domain).is_some_and(|certificate| !certificate.has_ended());
         table.domains.iter().filter(|(_, of)| *of == id).map(|(domain, _)| domain).filter(secure).min().cloned()
     }
@@ -150,10 +151,8 @@ impl Routes {
     /// Makes an app's hosts known; an id that is already there moves to the new name and keeps the rest.
     pub fn add_app(&self, app: AppName, id: AppId) {
         self.change(|table| {
-            let mut entry = table.take(&id).unwrap_or_else(|| Entry::new(app.clone(), id.clone()));
-            entry.app = app.clone();
-            table.names.insert(app.into(), id.clone());
-            table.apps.insert(id, entry);
+            let entry = table.take(&id).map_or_else(|| Entry::new(app.clone(), id.clone()), Arc::unwrap_or_clone);
+            table.put(id, Entry { app, ..entry });
         });
     }
 
@@ -195,7 +194,7 @@ impl Routes {
             table.take(id)
         })?;
         entry.waiting_room.wake();
-        retired(entry.release)
+        retired(entry.release.clone())
     }
 
     /// Lets `release` answer from now on and returns what it replaced, to be drained (drop the lease before waiting). Ends
@@ -244,7 +243,7 @@ impl Routes {
     #[must_use]
     pub fn metered(&self) -> Vec<Metered> {
         let table = self.shared.table.load();
-        let metered = |entry: &Entry| Metered {
+        let metered = |entry: &Arc<Entry>| Metered {
             app: entry.app.clone(),
             meter: Arc::clone(&entry.meter),
             is_up: matches!(entry.target(), Target::Upstream(_)),
@@ -284,7 +283,7 @@ impl Routes {
 
     fn change_entry(&self, id: &AppId, with: impl FnOnce(&mut Entry) -> Option<Lease>) -> Option<Lease> {
         let changed = |entry: &mut Entry| (with(entry), Arc::clone(&entry.waiting_room));
-        let (lease, waiting_room) = self.change(|table| table.apps.get_mut(id).map(changed))?;
+        let (lease, waiting_room) = self.change(|table| table.change(id, changed))?;
         // After the new table stands: who wakes looks there.
         waiting_room.wake();
         lease
@@ -303,14 +302,40 @@ impl Routes {
 
 impl Table {
     /// Finds the app that a domain of its owner's leads to.
-    fn behind(&self, host: &HostName) -> Option<&Entry> {
+    fn behind(&self, host: &HostName) -> Option<&Arc<Entry>> {
         self.domains.get(host.name()?).and_then(|id| self.apps.get(id))
     }
 
     /// Takes an app and its name out; its domains stay.
-    fn take(&mut self, id: &AppId) -> Option<Entry> {
-        self.names.retain(|_, app| app != id);
-        self.apps.remove(id)
+    fn take(&mut self, id: &AppId) -> Option<Arc<Entry>> {
+        let entry = self.apps.remove(id)?;
+        if self.named(&entry).is_some() {
+            self.names.remove(entry.app.as_str());
+        }
+        Some(entry)
+    }
+
+    fn change<T>(&mut self, id: &AppId, with: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let before = Arc::clone(self.apps.get(id)?);
+        let mut entry = Entry::clone(&before);
+        let result = with(&mut entry);
+        let entry = Arc::new(entry);
+        if let Some(named) = self.named(&before) {
+            *named = Arc::clone(&entry);
+        }
+        self.apps.insert(id.clone(), entry);
+        Some(result)
+    }
+
+    /// Finds an app's place among the names, which another app may have by now.
+    fn named(&mut self, entry: &Arc<Entry>) -> Option<&mut Arc<Entry>> {
+        self.names.get_mut(entry.app.as_str()).filter(|named| Arc::ptr_eq(named, entry))
+    }
+
+    fn put(&mut self, id: AppId, entry: Entry) {
+        let entry = Arc::new(entry);
+        self.names.insert(entry.app.to_string(), Arc::clone(&entry));
+        self.apps.insert(id, entry);
     }
 }
 
@@ -554,5 +579,18 @@ mod tests {
 
         assert!(matches!(blog(&routes), Target::None));
         assert!(matches!(routes.lookup(&"journal.localhost".parse().unwrap()), Target::Upstream(_)));
+    }
+
+    #[test]
+    fn a_name_that_went_to_another_app_stays_there() {
+        let (routes, id) = routes();
+        let other = AppId::random();
+        routes.add_app("blog".parse().unwrap(), other.clone());
+        routes.switch(&other, release(&other, 1).0);
+
+        routes.set_up(&id);
+        assert!(routes.remove_app(&id).is_none());
+
+        assert!(matches!(blog(&routes), Target::Upstream(_)));
     }
 }

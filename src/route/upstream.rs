@@ -10,6 +10,7 @@ use crate::model::limits::{REFUSED_PAUSE, REFUSED_RETRY};
 /// An address that answers for a release.
 pub(super) struct Upstream {
     address: SocketAddr,
+    text: Box<str>,
     in_flight: AtomicUsize,
     /// Milliseconds on [`CLOCK`] at which it last refused, or was last asked after that; zero while it takes what comes.
     refused: AtomicU64,
@@ -31,11 +32,16 @@ static CLOCK: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Upstream {
     pub(super) fn new(address: SocketAddr) -> Upstream {
-        Upstream { address, in_flight: AtomicUsize::new(0), refused: AtomicU64::new(0) }
+        Upstream { address, text: address.to_string().into(), in_flight: AtomicUsize::new(0), refused: AtomicU64::new(0) }
     }
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns the address as lines write it.
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     pub(super) fn in_flight(&self) -> usize {
