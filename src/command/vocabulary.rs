@@ -18,7 +18,7 @@ const APP_OPTIONS: &str = "Of the app:
   health=http|none    health-path=/healthz    health-timeout=90
 Of the proxy before it, at once and without a release:
   https=redirect|off    hsts=31536000|off    www=add|remove|off
-  basic-auth=USER:- with the password in the input, or basic-auth=off
+  basic-auth=USER:- with the password in the input, USER:off, or off
   allow=10.0.0.0/8,203.0.113.9|any    deny=203.0.113.0/24|none
   body-limit=10MiB|off    first-byte=30|off    protocol=http1|h2c";
 

@@ -59,6 +59,8 @@ pub enum EdgeChange {
     MaxBodyBytes(Option<u64>),
     /// A user more, or another password for one.
     User(Credential),
+    /// This user no more.
+    NoUser(String),
     /// Everybody comes in.
     NoUsers,
     Allowed(Vec<AddressRange>),
@@ -97,6 +99,7 @@ impl Edge {
                 self.credentials.retain(|other| other.user() != credential.user());
                 self.credentials.push(credential);
             }
+            EdgeChange::NoUser(user) => self.credentials.retain(|credential| credential.user() != user),
             EdgeChange::NoUsers => self.credentials.clear(),
             EdgeChange::Allowed(ranges) => self.allowed = ranges,
             EdgeChange::Denied(ranges) => self.denied = ranges,

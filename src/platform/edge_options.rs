@@ -56,6 +56,7 @@ pub(super) fn in_words(app: &AppName, change: &EdgeChange) -> String {
         EdgeChange::User(credential) => {
             format!("`{}` comes in at `{app}` with that password; whoever has none does not.", credential.user())
         }
+        EdgeChange::NoUser(user) => format!("`{user}` does not come in at `{app}` any more."),
         EdgeChange::NoUsers => format!("`{app}` asks nobody for a password."),
         EdgeChange::Allowed(ranges) if ranges.is_empty() => format!("Any address may come in at `{app}`."),
         EdgeChange::Allowed(ranges) => format!("Only {} may come in at `{app}`.", listed(ranges)),
@@ -126,10 +127,11 @@ fn ranges(key: &str, value: &str, nothing: &str) -> Result<Vec<AddressRange>> {
 
 /// What stands behind the colon is a password: it is not repeated.
 fn user(value: &str) -> Result<EdgeOption> {
-    match (value, value.strip_suffix(":-")) {
+    match (value, value.rsplit_once(':')) {
         ("off", _) => Ok(EdgeOption::Change(EdgeChange::NoUsers)),
-        (_, Some(user)) => Ok(EdgeOption::User(user.to_owned())),
-        _ => Err(Error::usage("basic-auth is USER:- with the password in the input, or off")
+        (_, Some((user, "-"))) => Ok(EdgeOption::User(user.to_owned())),
+        (_, Some((user, "off"))) => Ok(EdgeOption::Change(EdgeChange::NoUser(user.to_owned()))),
+        _ => Err(Error::usage("basic-auth is USER:- with the password in the input, USER:off, or off")
             .hint("echo PASSWORD | ssh mini apps:set APP basic-auth=anna:-")),
     }
 }
@@ -200,6 +202,7 @@ mod tests {
     fn of_users_the_names_are_shown() {
         let mut edge = Edge::default();
         assert_eq!(read("basic-auth=anna:-").unwrap(), Some(EdgeOption::User("anna".into())));
+        assert_eq!(read("basic-auth=anna:off").unwrap(), Some(EdgeOption::Change(EdgeChange::NoUser("anna".into()))));
         for user in ["anna", "ben"] {
             edge.change(EdgeChange::User(Credential::new(user, &Secret::new("s3cret".into())).unwrap()));
         }

@@ -120,7 +120,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 fn remove_named_in_connection(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = names_in_connection(headers).filter_map(|name| name.parse().ok()).collect();
-        for name in named.iter().filter(|name| ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name)) {
+        for name in named.iter().filter(|name| ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING, X_REQUEST_ID].contains(name)) {
             headers.remove(name);
         }
     }
@@ -297,5 +297,6 @@ mod tests {
     fn a_sensible_request_id_is_kept() {
         assert_eq!(sent(&[("x-request-id", "abc-1")])["x-request-id"], "abc-1");
         assert_eq!(sent(&[("x-request-id", "a b")])["x-request-id"], "new");
+        assert_eq!(sent(&[("connection", "x-request-id")])["x-request-id"], "new", "no client takes it away");
     }
 }

@@ -54,11 +54,13 @@ fn in_writing(batches: &[Batch]) -> String {
             moment = Some((line.at, line.at.to_string()));
         }
         let print = moment.as_ref().map_or("", |(_, print)| print);
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{print} {}", line.text);
+        for part in [print, " ", line.text, "\n"] {
+            text.push_str(part);
+        }
     }
     let lost: u64 = batches.iter().flat_map(Batch::lost).map(|(_, count)| count).sum();
     if lost > 0 {
+        // Writing to a string does not fail.
         let _ = writeln!(text, "{} (skipped {lost} requests)", Stamp::now());
     }
     text

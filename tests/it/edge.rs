@@ -86,6 +86,9 @@ fn only_who_has_a_password_comes_in_and_the_app_does_not_get_it() {
     assert!(let_in.status == 200 && !let_in.body.contains("AUTHORIZATION"), "{let_in:?}");
     mini.anna.ssh_with(mini.ssh, "apps:set blog basic-auth=anna:-", "other").ok();
     assert_eq!(status(&mini, &[ANNA]), 401);
+    mini.anna.ssh(mini.ssh, "apps:set blog basic-auth=anna:off").ok();
+    assert_eq!(shown(&mini), "basic-auth=ben");
+    mini.anna.ssh(mini.ssh, "apps:set blog basic-auth=ben:off").fails(2, "`ben` is the last user: without one everybody comes in");
     mini.anna.ssh(mini.ssh, "apps:set blog basic-auth=anna:s3cret").fails(2, "basic-auth is USER:-");
     mini.anna.ssh_with(mini.ssh, "apps:set blog basic-auth=a:- basic-auth=b:-", "x").fails(2, "only one password");
 
