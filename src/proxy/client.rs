@@ -92,11 +92,9 @@ impl Client {
         self.owes_answer.load(Ordering::Relaxed)
     }
 
-    /// Notes that everything was written.
-    pub(super) fn flushed(&self) {
-        if self.is_idle() {
-            self.owes_answer.store(false, Ordering::Relaxed);
-        }
+    /// Notes that everything was written; tells whether an answer ended with that.
+    pub(super) fn flushed(&self) -> bool {
+        self.is_idle() && self.owes_answer.swap(false, Ordering::Relaxed)
     }
 
     pub(super) fn set_owes_body(&self, owes: bool) {

@@ -229,6 +229,14 @@ impl AsyncRead for ClientIo {
 }
 
 impl ClientIo {
+    /// Begins the wait for a next request. hyper has its read pending from before the answer and does not ask again: without an alarm
+    /// that is set here, nothing would wake it.
+    fn await_request(&mut self, cx: &mut Context<'_>) {
+        let deadline = Instant::now() + self.keep_alive;
+        self.owed = Owed::Request(deadline);
+        let _ = self.alarm.poll(cx, deadline);
+    }
+
     /// Notes that some of a head is there: the rest is owed soon.
     fn expect_head(&mut self) {
         if !self.client.is_idle() {
@@ -265,7 +273,9 @@ impl AsyncWrite for ClientIo {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_ahead(cx))?;
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        self.client.flushed();
+        if self.client.flushed() && self.opening == Opening::Http1 {
+            self.await_request(cx);
+        }
         Poll::Ready(Ok(()))
     }
 

@@ -18,9 +18,6 @@ use crate::model::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
 /// What an informational answer begins with.
 const INTERIM: &[u8] = b"HTTP/1.1 1";
 
-/// A head of ours has the client's headers and those that we add.
-const MAX_OWN_HEADERS: usize = MAX_HEADERS + 20;
-
 /// Held by a connection and by its socket.
 #[derive(Clone, Default)]
 pub(super) struct Tap(Rc<RefCell<Heard>>);
@@ -111,9 +108,10 @@ fn first(bytes: &[u8]) -> Option<(usize, String)> {
 }
 
 fn request(head: &[u8]) -> Option<Request<UploadBody>> {
-    let mut lines = [httparse::EMPTY_HEADER; MAX_OWN_HEADERS];
+    let mut lines = vec![httparse::EMPTY_HEADER; head.split(|byte| *byte == b'\n').count()];
     let mut parsed = httparse::Request::new(&mut lines);
-    parsed.parse(head).ok().filter(httparse::Status::is_complete)?;
+    // What is left of an earlier head may stand before it.
+    parsed.parse(head).ok().filter(|status| *status == httparse::Status::Complete(head.len()))?;
     let mut request = Request::new(UploadBody::none());
     *request.method_mut() = Method::from_bytes(parsed.method?.as_bytes()).ok()?;
     *request.uri_mut() = parsed.path?.parse::<PathAndQuery>().ok()?.into();
@@ -197,5 +195,11 @@ mod tests {
         tap.begin(None, false);
         tap.writes(&[IoSlice::new(head)]);
         assert!(tap.request().is_none(), "it was not to be kept");
+        tap.begin(None, true);
+        tap.writes(&[IoSlice::new(b"x: the rest of another\r\n\r\n"), IoSlice::new(head)]);
+        assert!(tap.request().is_none(), "it is not alone");
+        tap.begin(None, true);
+        tap.writes(&[IoSlice::new(b"GET / HTTP/1.1\r\n\r\n"), IoSlice::new(head)]);
+        assert!(tap.request().is_none(), "it is not the first");
     }
 }

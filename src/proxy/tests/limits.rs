@@ -1,5 +1,15 @@
 //! What a client may have and how long it may take: each refusal says why.
 
+use std::pin::Pin;
+use std::task::Poll;
+
+use hyper::Version;
+use hyper::header::HeaderValue;
+use tokio::io::AsyncWrite;
+
+use super::super::client::Client;
+use super::super::client_io::{ClientIo, ClientStream};
+use super::super::ends::Ends;
 use super::*;
 
 #[tokio::test]
@@ -58,6 +68,57 @@ async fn between_requests_a_connection_lives_longer_than_a_head_may_take() {
     }
 
     assert_eq!(rest(&mut client).await, "", "it ends when nothing is asked for too long");
+}
+
+#[tokio::test]
+async fn a_client_that_is_silent_after_its_answer_is_let_go_however_long_that_took() {
+    let rig = Rig::start_with(|limits| (limits.head, limits.keep_alive) = (Duration::from_millis(50), Duration::from_millis(200))).await;
+    let go = CancellationToken::new();
+    let app = App::waiting_for(&go, "late").await;
+    rig.switch(1, app.address);
+    let mut clients = Vec::new();
+    // Some requests are there when the connection is first read: then nothing has waited yet.
+    for _ in 0..5 {
+        let mut client = rig.connect().await;
+        client.write_all(b"GET / HTTP/1.1\r\nhost: blog.localhost\r\n\r\n").await.unwrap();
+        clients.push(client);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    go.cancel();
+
+    for mut client in clients {
+        assert_status(&read_answer(&mut client).await.unwrap(), 200);
+        assert_eq!(rest(&mut client).await, "");
+    }
+}
+
+#[tokio::test]
+async fn the_wait_for_a_next_request_begins_with_the_end_of_an_answer_though_nobody_reads() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let stream = listener.accept().await.unwrap().0;
+    let client = Arc::new(Client::new(Ends::new([127, 0, 0, 1].into(), HeaderValue::from_static("80"), false)));
+    let limits = Limits { keep_alive: Duration::from_millis(50), ..Proxy::new(Routes::new(None).unwrap()).limits };
+    let mut io = ClientIo::new(ClientStream::Plain(stream), &limits, Arc::clone(&client));
+    drop(client.open(Version::HTTP_11));
+
+    // A task of its own, which nothing else wakes.
+    let woken = TaskTracker::new().spawn(async move {
+        let mut is_flushed = false;
+        std::future::poll_fn(|cx| {
+            if std::mem::replace(&mut is_flushed, true) {
+                return Poll::Ready(());
+            }
+            assert!(Pin::new(&mut io).poll_flush(cx).is_ready());
+            Poll::Pending
+        })
+        .await;
+        io
+    });
+
+    let mut io = timeout(PATIENCE, woken).await.expect("something wakes it").unwrap();
+    assert_eq!(io.read(&mut [0]).await.unwrap(), 0, "as if the client had left");
 }
 
 #[tokio::test]
