@@ -14,7 +14,7 @@ use crate::error::{Kind, Result};
 use crate::model::{AppId, ContainerId, ImageId, InstanceId, Protocol, Secret, Version};
 
 /// An app that answers HTTP on `$PORT` and ends at once on SIGTERM.
-pub(super) const SERVER: &str = "FROM python:3.12-slim
+pub(super) const SERVER: &str = "FROM python:3.11-slim
 EXPOSE 8000
 CMD exec python3 -u -c \"import os, sys, http.server; print('listening'); print('oops', file=sys.stderr); \
 http.server.HTTPServer(('0.0.0.0', int(os.environ['PORT'])), http.server.SimpleHTTPRequestHandler).serve_forever()\"
@@ -289,7 +289,7 @@ async fn a_crash_tells_its_code_and_its_last_words() {
 async fn memory_beyond_the_limit_is_told_as_such() {
     let trial = Trial::start();
     let app = trial.app();
-    let image = trial.engine.image("python:3.12-slim").await.unwrap().id;
+    let image = trial.engine.image("python:3.11-slim").await.unwrap().id;
     let network = trial.engine.ensure_network(&app, None).await.unwrap();
     let mut greedy = spec(&app, &image, &network, Some("exec python3 -c 'x = bytearray(1 << 30)'"));
     greedy.memory_bytes = Some(64 << 20);
@@ -326,7 +326,7 @@ async fn a_container_that_does_not_start_is_not_left_behind() {
 async fn what_listens_is_found_from_inside_too() {
     let trial = Trial::start();
     let app = trial.app();
-    let image = trial.engine.image("python:3.12-slim").await.unwrap().id;
+    let image = trial.engine.image("python:3.11-slim").await.unwrap().id;
     let server = r#"exec python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 3000)); time.sleep(100)'"#;
     let (container, _) = trial.run(&app, &image, Some(server)).await;
 

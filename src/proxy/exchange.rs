@@ -81,6 +81,7 @@ fn judge(shared: &Shared, client: &Arc<Client>, request: Request<Incoming>) -> (
             return (answered(pages::refused(reader, &refusal)), finish);
         }
     };
+    tracing::debug!(http.method = %head.method, http.host = %plan.host, "asked");
     if let Some(proof) = proof_for_authority(shared, &head, client) {
         return (answered(pages::proof(proof)), finish);
     }
@@ -136,6 +137,7 @@ impl Finish {
         if let Some(record) = &mut self.record {
             record.answered(&mut answer);
         }
+        tracing::debug!(http.status = answer.status().as_u16(), "answered");
         answer
     }
 }

@@ -72,7 +72,7 @@ async fn between_requests_a_connection_lives_longer_than_a_head_may_take() {
 
 #[tokio::test]
 async fn a_client_that_is_silent_after_its_answer_is_let_go_however_long_that_took() {
-    let rig = Rig::start_with(|limits| (limits.head, limits.keep_alive) = (Duration::from_millis(50), Duration::from_millis(200))).await;
+    let rig = Rig::start_with(|limits| (limits.head, limits.keep_alive) = (Duration::from_secs(1), Duration::from_millis(200))).await;
     let go = CancellationToken::new();
     let app = App::waiting_for(&go, "late").await;
     rig.switch(1, app.address);
@@ -83,7 +83,7 @@ async fn a_client_that_is_silent_after_its_answer_is_let_go_however_long_that_to
         client.write_all(b"GET / HTTP/1.1\r\nhost: blog.localhost\r\n\r\n").await.unwrap();
         clients.push(client);
     }
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_millis(1300)).await;
 
     go.cancel();
 
