@@ -3,8 +3,6 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use hyper::body::Incoming;
-use hyper::http::request::Parts;
 use hyper::{Method, Response};
 use tokio::time::timeout;
 
@@ -12,41 +10,28 @@ use super::answer::AnswerBody;
 use super::client::Client;
 use super::cores::Shared;
 use super::headers::{self, Trailers, X_REQUEST_ID};
-use super::outgoing::{outgoing, upload};
-use super::pages::{self, Reader};
+use super::outgoing::{Inbound, outgoing, upload};
+use super::pages;
 use super::upload::UploadWatch;
 use super::upstream::{Carrier, Failure, Link};
-use super::visitor::Visitor;
-use crate::route::{Doorway, HostName, Protocol};
+use crate::route::{Doorway, Protocol};
 
-/// A request for the bare address.
-pub(super) struct Call {
-    pub(super) head: Parts,
-    pub(super) body: Incoming,
-    pub(super) host: HostName,
-    pub(super) visitor: Visitor,
-    pub(super) reader: Reader,
-}
-
-// === impl Call ===
-
-impl Call {
-    pub(super) async fn answer(self, shared: &Shared, client: &Arc<Client>) -> Response<AnswerBody> {
-        let path = self.head.uri.path();
-        if path == "/" && [Method::GET, Method::HEAD].contains(&self.head.method) {
-            return pages::welcome(self.reader);
-        }
-        match &shared.doorway {
-            Some(doorway) if path == "/v1" || path.starts_with("/v1/") => forward(shared, doorway, self, client).await,
-            _ => pages::no_such_page(self.reader),
-        }
+/// Answers a request for the bare address.
+pub(super) async fn answer(shared: &Shared, client: &Arc<Client>, request: Inbound) -> Response<AnswerBody> {
+    let path = request.head.uri.path();
+    if path == "/" && [Method::GET, Method::HEAD].contains(&request.head.method) {
+        return pages::welcome(request.reader);
+    }
+    match &shared.doorway {
+        Some(doorway) if path == "/v1" || path.starts_with("/v1/") => forward(shared, doorway, request, client).await,
+        _ => pages::no_such_page(request.reader),
     }
 }
 
-async fn forward(shared: &Shared, doorway: &Doorway, call: Call, client: &Arc<Client>) -> Response<AnswerBody> {
-    let Call { mut head, body, host, visitor, reader } = call;
+async fn forward(shared: &Shared, doorway: &Doorway, request: Inbound, client: &Arc<Client>) -> Response<AnswerBody> {
+    let Inbound { mut head, body, plan, visitor, reader } = request;
     let id = headers::identify(&mut head.headers, || shared.request_id());
-    headers::to_upstream(&mut head.headers, &host, &visitor, &client.ends);
+    headers::to_upstream(&mut head.headers, &plan.host, &visitor, &client.ends);
     let (body, upload) = upload(shared, body, client, None);
     let request = outgoing(head, body, Protocol::Http1);
     let work = async {

@@ -11,12 +11,13 @@ use hyper::{Request, Response, StatusCode, Version};
 
 use super::access::{Asked, Record};
 use super::answer::AnswerBody;
-use super::api::Call;
+use super::api;
 use super::client::Client;
 use super::cores::Shared;
 use super::edge::{self, Visit};
 use super::headers;
 use super::journey::Journey;
+use super::outgoing::Inbound;
 use super::pages::{self, Reader};
 use super::rules::{self, Verdict};
 use crate::route::{Edge, Found, HostName, Target};
@@ -25,7 +26,7 @@ use crate::route::{Edge, Found, HostName, Target};
 enum Course {
     /// The proxy answers itself.
     Answered(Box<Response<AnswerBody>>),
-    Api(Box<Call>),
+    Api(Box<Inbound>),
     App(Box<Journey>),
 }
 
@@ -51,7 +52,7 @@ pub(super) fn answer(
     Box::pin(async move {
         let answer = match course {
             Course::Answered(answer) => *answer,
-            Course::Api(call) => Box::pin(call.answer(&shared, &client)).await,
+            Course::Api(request) => Box::pin(api::answer(&shared, &client, *request)).await,
             Course::App(mut journey) => journey.answer(&shared, &client, &mut finish.record).await,
         };
         let answer = finish.with(&shared, answer);
@@ -93,12 +94,11 @@ fn judge(shared: &Shared, client: &Arc<Client>, request: Request<Incoming>) -> (
     let visit = Visit { head: &head, host: &plan.host, client: visitor.address, is_tls: visitor.is_secure, https_port: &https_port };
     let course = match (edge::judge(&edge, &visit, &shared.routes), found.target) {
         (Some(stop), _) => answered(edge::answer(reader, &stop)),
-        (None, Target::Api) => Course::Api(Box::new(Call { head, body, host: plan.host, visitor, reader })),
+        (None, Target::Api) => Course::Api(Box::new(Inbound { head, body, plan, visitor, reader })),
         (None, Target::None) => answered(pages::unknown_host(reader, &plan.host)),
         (None, target) => {
-            edge::to_upstream(&edge, &mut head.headers);
-            let request = Request::from_parts(head, body);
-            let (journey, upload) = Journey::new(shared, client, request, plan, &visitor, target, &edge);
+            let request = Inbound { head, body, plan, visitor, reader };
+            let (journey, upload) = Journey::new(shared, client, request, target, &edge);
             if let Some(record) = &mut finish.record {
                 record.uploads(upload);
             }

@@ -6,23 +6,22 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::header::UPGRADE;
 use hyper::upgrade::OnUpgrade;
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::{Response, StatusCode, Version};
 
 use super::access::Record;
 use super::answer::AnswerBody;
 use super::attempt::{Attempt, Errand};
 use super::client::Client;
 use super::cores::Shared;
+use super::edge;
 use super::ending;
 use super::headers::{self, Trailers};
 use super::hold::{Hold, Lack};
-use super::outgoing::{outgoing, upload};
+use super::outgoing::{Inbound, outgoing, upload};
 use super::pages::{self, Reader};
-use super::rules::Plan;
 use super::tunnel;
 use super::upload::UploadWatch;
 use super::upstream::{Carrier, Failure};
-use super::visitor::Visitor;
 use crate::model::AppName;
 use crate::route::{Edge, HostName, Lease, Protocol, Seat, Target};
 
@@ -50,16 +49,15 @@ impl Journey {
     pub(super) fn new(
         shared: &Shared,
         client: &Arc<Client>,
-        request: Request<Incoming>,
-        plan: Plan,
-        visitor: &Visitor,
+        request: Inbound,
         target: Target,
         edge: &Edge,
     ) -> (Journey, Option<Arc<UploadWatch>>) {
-        let (mut head, body) = request.into_parts();
-        let (reader, trailers) = (Reader::of(&head.headers), Trailers::wanted(&head));
+        let Inbound { mut head, body, plan, visitor, reader } = request;
+        let trailers = Trailers::wanted(&head);
         let upgrade = head.extensions.remove::<OnUpgrade>().filter(|_| plan.is_websocket && edge.protocol == Protocol::Http1);
-        headers::to_upstream(&mut head.headers, &plan.host, visitor, &client.ends);
+        edge::to_upstream(edge, &mut head.headers);
+        headers::to_upstream(&mut head.headers, &plan.host, &visitor, &client.ends);
         if upgrade.is_some() {
             headers::set_websocket(&mut head.headers);
         } else {

@@ -10,9 +10,20 @@ use hyper::{Request, Version};
 
 use super::client::Client;
 use super::cores::Shared;
-use super::rules;
+use super::pages::Reader;
+use super::rules::{self, Plan};
 use super::upload::{UploadBody, UploadWatch};
+use super::visitor::Visitor;
 use crate::route::Protocol;
+
+/// A request that was judged good, on its way to whatever answers.
+pub(super) struct Inbound {
+    pub(super) head: Parts,
+    pub(super) body: Incoming,
+    pub(super) plan: Plan,
+    pub(super) visitor: Visitor,
+    pub(super) reader: Reader,
+}
 
 /// Wraps a client's body, if there is one, and returns what the waiting side sees of it; `most`: the bytes that it may have.
 pub(super) fn upload(shared: &Shared, body: Incoming, client: &Arc<Client>, most: Option<u64>) -> (UploadBody, Option<Arc<UploadWatch>>) {

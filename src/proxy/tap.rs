@@ -18,6 +18,9 @@ use crate::model::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
 /// What an informational answer begins with.
 const INTERIM: &[u8] = b"HTTP/1.1 1";
 
+/// A connection that waits for its next request keeps no more room than this for the head of that.
+const USUAL_HEAD_BYTES: usize = 4 << 10;
+
 /// Held by a connection and by its socket.
 #[derive(Clone, Default)]
 pub(super) struct Tap(Rc<RefCell<Heard>>);
@@ -40,6 +43,7 @@ impl Tap {
     pub(super) fn begin(&self, client: Option<&Arc<Client>>, keeps_head: bool) {
         let mut heard = self.0.borrow_mut();
         heard.head.clear();
+        heard.head.shrink_to(USUAL_HEAD_BYTES);
         heard.beginning.clear();
         heard.client = client.cloned();
         heard.keeps_head = keeps_head;
